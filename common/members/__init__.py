@@ -1,0 +1,86 @@
+"""The base models, each behind one adapter that alone imports its library.
+
+An adapter is a module of this package with four functions:
+
+    fit(fold: Fold, params, *, seed, threads, on_round=None) -> Fitted
+    save(model, path)                       in the library's native format, never a pickle
+    load(path, *, threads) -> Margin        reads that format; the result maps X (n, f) float32 to margins (n,)
+    search_space(trial) -> params           what an Optuna-like `trial` may suggest
+
+`adapter(kind)` loads one by name, so that a replica that serves XGBoost never imports CatBoost.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.bundle import MEMBER_KINDS
+from common.errors import ConfigError
+
+Matrix = NDArray[np.float32]
+Vector = NDArray[np.float64]
+
+Margin = Callable[[Matrix], Vector]
+"""Raw scores in log-odds, float64 (n,), of vectors float32 (n, f)."""
+
+OnRound = Callable[[int, float], bool]
+"""Told (rounds so far, validation log loss); answers True to stop the fit there (pruning)."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fit sees: the rows to learn from, and later rows to stop early by."""
+
+    X: Matrix
+    y: NDArray[np.int8]
+    X_valid: Matrix
+    y_valid: NDArray[np.int8]
+    weight: Vector | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted base model in its library's own class, its margin, and the rounds (or trees) it kept."""
+
+    model: Any
+    margin: Margin
+    rounds: int
+
+
+class Trial(Protocol):
+    """The part of an Optuna trial that a search space needs."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+
+
+class Adapter(Protocol):
+    """What every adapter module offers."""
+
+    def fit(
+        self, fold: Fold, params: dict[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None
+    ) -> Fitted: ...
+
+    def save(self, model: Any, path: Path) -> None: ...
+
+    def load(self, path: Path, *, threads: int) -> Margin: ...
+
+    def search_space(self, trial: Trial) -> dict[str, Any]: ...
+
+
+def adapter(kind: str) -> Adapter:
+    """The adapter of one member kind; imports that library and no other.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if kind not in MEMBER_KINDS:
+        raise ConfigError(f"no member kind {kind!r}", remedy=f"Known kinds: {', '.join(MEMBER_KINDS)}")
+    module: Any = importlib.import_module(f"common.members.{kind}_member")
+    return module

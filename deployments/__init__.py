@@ -1,0 +1,1 @@
+"""From a bundle to answers: Ray Serve, Redis, explanations and batch scoring."""

@@ -1,0 +1,1 @@
+"""From an event log to a bundle: examples, searches, calibration, registry."""
