@@ -1,0 +1,100 @@
+"""Counts of one day of trade, per product, brand, category, hour and price band.
+
+Integers only (money in cents), so that the order of counting can never change a bit.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from common.clock import DAY_US, HOUR_US
+from common.events import Event, EventKind
+
+SHOP = "*"
+
+DayCounts = dict[str, list[int]]
+"""key -> [views, carts, removes, purchases, sum of viewed prices in cents, highest price in cents]"""
+
+
+class Tally(NamedTuple):
+    """What one event adds: to which keys, in which column, and its price in cents."""
+
+    keys: tuple[str, ...]
+    column: int
+    cents: int
+
+
+def product_key(product: str) -> str:
+    """The key of a product."""
+    return f"p:{product}"
+
+
+def brand_key(brand: str) -> str:
+    """The key of a brand; the missing brand is one too."""
+    return f"b:{brand}"
+
+
+def category_key(category: str) -> str:
+    """The key of a category; the missing category is one too."""
+    return f"c:{category}"
+
+
+def category_hour_key(category: str, hour: int) -> str:
+    """The key of a category in one hour of the day."""
+    return f"h:{hour}:{category}"
+
+
+def hour_key(hour: int) -> str:
+    """The key of an hour of the day, over the whole shop."""
+    return f"t:{hour}"
+
+
+def band_key(price: float) -> str:
+    """The key of a price band: four bands to each factor of e (0.79 and 0.95 share one, 20 and 30 do not)."""
+    return f"$:{math.floor(4.0 * math.log1p(price))}"
+
+
+def tally(event: Event) -> Tally:
+    """What an event adds to the counts of its day."""
+    hour = event.time_us % DAY_US // HOUR_US
+    keys = (
+        product_key(event.product),
+        brand_key(event.brand),
+        category_key(event.category),
+        category_hour_key(event.category, hour),
+        hour_key(hour),
+        band_key(event.price),
+        SHOP,
+    )
+    return Tally(keys, int(event.kind), round(event.price * 100.0))
+
+
+def count(events: Iterable[Event]) -> dict[int, DayCounts]:
+    """The counts of every day that has events: {days since 1970: counts}."""
+    days: dict[int, DayCounts] = {}
+    for event in events:
+        day = days.setdefault(event.time_us // DAY_US, {})
+        keys, column, cents = tally(event)
+        for key in keys:
+            entry = day.get(key)
+            if entry is None:
+                entry = day[key] = [0, 0, 0, 0, 0, 0]
+            entry[column] += 1
+            if column == EventKind.VIEW:
+                entry[4] += cents
+            entry[5] = max(entry[5], cents)
+    return days
+
+
+def merge(into: dict[int, DayCounts], other: dict[int, DayCounts]) -> None:
+    """Add the counts of other events to `into`, in place."""
+    for day, counts in other.items():
+        known = into.setdefault(day, {})
+        for key, entry in counts.items():
+            sums = known.get(key)
+            if sums is None:
+                known[key] = list(entry)
+                continue
+            for column in range(5):
+                sums[column] += entry[column]
+            sums[5] = max(sums[5], entry[5])

@@ -1,0 +1,141 @@
+"""The columns of a feature vector: name, unit, range and one line of meaning each.
+
+The order here is the order of the vector, and `SCHEMA_HASH` stands for all of it: names, bounds of the window,
+and the revision of the computation. Whoever changes what a feature computes raises `REVISION`.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from common.window import MAX_AGE_DAYS, MAX_EVENTS
+
+REVISION = 1
+NEVER_S = float(MAX_AGE_DAYS * 86_400)
+"""Stands for "not within the window" in every duration, seconds."""
+
+
+class Spec(NamedTuple):
+    """One feature. `low` and `high` bound every value that can be computed."""
+
+    name: str
+    group: str
+    unit: str
+    low: float
+    high: float
+    meaning: str
+
+
+_INF = float("inf")
+_N = float(MAX_EVENTS + 1)
+
+
+def _flag(name: str, group: str, meaning: str) -> Spec:
+    return Spec(name, group, "0/1", 0.0, 1.0, meaning)
+
+
+def _count(name: str, group: str, meaning: str) -> Spec:
+    return Spec(name, group, "events", 0.0, _N, meaning)
+
+
+def _seconds(name: str, group: str, meaning: str) -> Spec:
+    return Spec(name, group, "s", 0.0, NEVER_S, meaning)
+
+
+def _ratio(name: str, group: str, meaning: str) -> Spec:
+    return Spec(name, group, "ratio", 0.0, _INF, meaning)
+
+
+def _rate(name: str, meaning: str) -> Spec:
+    return Spec(name, "catalog", "per event", 0.0, _INF, meaning)
+
+
+SPECS: tuple[Spec, ...] = (
+    # what the request says
+    Spec("price", "request", "money", 0.0, 100_000.0, "price shown"),
+    Spec("hour", "request", "h", 0.0, 23.0, "hour of the day, UTC"),
+    Spec("day_of_week", "request", "day", 0.0, 6.0, "0 is Monday"),
+    _flag("is_weekend", "request", "Saturday or Sunday"),
+    # this product in this session
+    _count("product_views", "product", "views of the product in this session"),
+    _count("product_carts", "product", "times the product was put in the cart in this session"),
+    _count("product_removes", "product", "times it was taken out again"),
+    _flag("product_in_cart", "product", "the product is in the cart now"),
+    _seconds("product_age_s", "product", "since the session's first event on the product"),
+    _seconds("since_product_cart_s", "product", "since the product was first put in the cart in this session"),
+    Spec("events_since_cart", "product", "events", -1.0, _N, "session's events since that, -1 if never"),
+    Spec("product_view_share", "product", "ratio", 0.0, 1.0, "share of the session's views that went to the product"),
+    _count("products_before", "product", "other products that the session met before this one"),
+    # the session
+    _seconds("session_age_s", "session", "since the session's first event"),
+    _count("session_views", "session", "views in this session"),
+    _count("session_carts", "session", "additions to the cart in this session"),
+    _count("session_removes", "session", "removals from the cart in this session"),
+    _count("session_purchases", "session", "products bought in this session"),
+    _count("session_products", "session", "different products met"),
+    _count("session_categories", "session", "different categories met"),
+    _ratio("views_per_cart", "session", "views per addition to the cart: views / (carts + 1)"),
+    _seconds("time_to_first_cart_s", "session", "from the session's start to its first addition to the cart"),
+    _seconds("since_other_cart_s", "session", "since another product was put in the cart"),
+    _seconds("since_session_purchase_s", "session", "since the last purchase in this session"),
+    _count("cart_items", "session", "different products in the cart now, this one left out"),
+    Spec("cart_value", "session", "money", 0.0, _INF, "sum of their prices"),
+    Spec("previous_kind", "session", "kind", -1.0, 3.0, "kind of the event before the newest: -1 none, 0 view ... 3"),
+    _seconds("previous_gap_s", "session", "between that event and the newest"),
+    _flag("previous_same_product", "session", "that event was about this product"),
+    _seconds("seconds_per_event", "session", "session's age divided by its events"),
+    _count("category_views", "session", "views of the product's category in this session, other products"),
+    # the price beside other prices
+    _ratio("price_vs_session", "price", "price / mean price viewed in this session, other products (1 if none)"),
+    _ratio("price_vs_session_max", "price", "price / highest price viewed in this session"),
+    _ratio("price_vs_cart", "price", "price / mean price of the other products in the cart (1 if none)"),
+    Spec("price_share_of_cart", "price", "ratio", 0.0, 1.0, "price / (price + cart_value)"),
+    _ratio("price_vs_past", "price", "price / mean price viewed in earlier sessions (1 if none)"),
+    _ratio("price_vs_high", "price", "price / product's highest price of the last 15 to 30 days (1 if unknown)"),
+    _ratio("price_vs_usual", "price", "price / product's usual price (1 if unknown)"),
+    # the user before this session
+    _count("past_sessions", "user", "earlier sessions"),
+    _count("past_converting_sessions", "user", "earlier sessions with a purchase"),
+    _count("past_views", "user", "views in earlier sessions"),
+    _count("past_carts", "user", "additions to the cart in earlier sessions"),
+    _count("past_purchases", "user", "products bought in earlier sessions"),
+    _count("past_product_views", "user", "views of this product in earlier sessions"),
+    _count("past_product_carts", "user", "times this product was carted in earlier sessions"),
+    _count("past_product_purchases", "user", "times this product was bought in earlier sessions"),
+    _count("past_category_purchases", "user", "products of this category bought in earlier sessions"),
+    _seconds("since_past_session_s", "user", "since the last event of an earlier session"),
+    _seconds("since_past_cart_s", "user", "since the last addition to the cart in an earlier session"),
+    _seconds("since_past_purchase_s", "user", "since the last purchase in an earlier session"),
+    _seconds("since_category_purchase_s", "user", "since a product of this category was bought, any session"),
+    _seconds("known_for_s", "user", "since the oldest event of the window"),
+    # what the shop knows, as of the day before
+    Spec("product_views_per_day", "catalog", "events/day", 0.0, _INF, "the product's popularity"),
+    Spec("product_trend", "catalog", "log ratio", -_INF, _INF, "its views of the last days against the last weeks"),
+    _rate("product_cart_rate", "additions to the cart per view of the product, smoothed"),
+    _rate("product_buy_rate", "purchases per view of the product, smoothed"),
+    _rate("product_cart_to_buy", "purchases per addition to the cart, smoothed"),
+    _rate("product_remove_rate", "removals per addition to the cart, smoothed"),
+    _rate("brand_buy_rate", "purchases per view of the brand"),
+    _rate("brand_cart_to_buy", "purchases per addition to the cart of the brand"),
+    _rate("category_cart_rate", "additions to the cart per view of the category"),
+    _rate("category_buy_rate", "purchases per view of the category"),
+    _rate("category_cart_to_buy", "purchases per addition to the cart of the category"),
+    _rate("category_hour_buy_rate", "purchases per view of the category in this hour of the day"),
+    _rate("category_hour_cart_to_buy", "purchases per addition to the cart of the category in this hour"),
+    _rate("hour_buy_rate", "purchases per view of the shop in this hour of the day"),
+    _rate("hour_cart_to_buy", "purchases per addition to the cart of the shop in this hour"),
+    _rate("band_buy_rate", "purchases per view of products of about this price"),
+    _rate("band_cart_to_buy", "purchases per addition to the cart of products of about this price"),
+    _rate("shop_cart_to_buy", "purchases per addition to the cart of the whole shop, lately"),
+)
+
+NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)
+WIDTH = len(SPECS)
+
+
+def _schema_hash() -> str:
+    text = repr((REVISION, MAX_EVENTS, MAX_AGE_DAYS, [(spec.name, spec.unit) for spec in SPECS]))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+SCHEMA_HASH = _schema_hash()
+"""Names the feature definition: 16 hexadecimal digits. A bundle with another one is refused."""
