@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from common.clock import DAY_US, HOUR_US
 from common.events import Event, EventKind
 
@@ -98,3 +100,26 @@ def merge(into: dict[int, DayCounts], other: dict[int, DayCounts]) -> None:
             for column in range(5):
                 sums[column] += entry[column]
             sums[5] = max(sums[5], entry[5])
+
+
+_COLUMNS = ("views", "carts", "removes", "purchases", "cents", "high_cents")
+
+
+def to_table(days: dict[int, DayCounts]) -> pa.Table:
+    """Counts as a table, one row for each day and key; `from_table` gives them back."""
+    rows = [(day, key, entry) for day, counts in days.items() for key, entry in counts.items()]
+    columns: dict[str, pa.Array] = {
+        "day": pa.array([day for day, _, _ in rows], pa.int64()),
+        "key": pa.array([key for _, key, _ in rows], pa.string()),
+    }
+    columns |= {name: pa.array([entry[i] for _, _, entry in rows], pa.int64()) for i, name in enumerate(_COLUMNS)}
+    return pa.table(columns)
+
+
+def from_table(table: pa.Table) -> dict[int, DayCounts]:
+    """The counts that `to_table` wrote; rows of the same day and key are added up."""
+    days: dict[int, DayCounts] = {}
+    entries = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
+    for day, key, entry in zip(table["day"].to_pylist(), table["key"].to_pylist(), entries, strict=True):
+        merge(days, {day: {key: list(entry)}})
+    return days
