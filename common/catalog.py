@@ -82,7 +82,7 @@ class Catalog:
         self.through_day = through_day
         self._slow_days = (1.0 - _SLOW) / (1.0 - _SLOW**days) if days else 0.0
         self._fast_days = (1.0 - _FAST) / (1.0 - _FAST**days) if days else 0.0
-        self._rates: dict[str, Rates] = {}
+        self._rates: dict[str, tuple[Rates, Rates]] = {}
         self.shop = self._rates_of(SHOP, EMPTY_SHOP)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -132,13 +132,16 @@ class Catalog:
 
     def _rates_of(self, key: str, parent: Rates) -> Rates:
         known = self._rates.get(key)
-        if known is None:
-            row = self.index.get(key)
-            # an unknown key is not remembered: strangers must not grow a replica's memory
-            if row is None:
-                return parent._replace(views_per_day=0.0, trend=0.0)
-            known = self._rates[key] = self._smoothed(row, parent)
-        return known
+        # a request may name another category for a product: what it gets must not be what the next one gets
+        if known is not None and known[0] == parent:
+            return known[1]
+        row = self.index.get(key)
+        # an unknown key is not remembered: strangers must not grow a replica's memory
+        if row is None:
+            return parent._replace(views_per_day=0.0, trend=0.0)
+        rates = self._smoothed(row, parent)
+        self._rates[key] = (parent, rates)
+        return rates
 
     def _smoothed(self, row: int, parent: Rates) -> Rates:
         views, carts, removes, purchases, _ = self.slow[row].tolist()

@@ -1,0 +1,223 @@
+"""What the shop knows on the eve of a day, and that every path to it gives the same bits."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.catalog import (
+    EMPTY_SHOP,
+    HIGH_BLOCK_DAYS,
+    PRIOR_EVENTS,
+    SLOW_HALF_LIFE_DAYS,
+    Catalog,
+    CatalogHistory,
+)
+from common.clock import DAY_US
+from common.daycounts import DayCounts, count, from_table, merge, product_key, to_table
+from common.errors import BundleError
+from common.events import Event, EventKind
+from tests.logs import CART, MONDAY, PURCHASE, REMOVE, VIEW, event, simulated_users
+
+DAY_S = 86_400
+
+
+def after(*events: Event) -> Catalog:
+    """The catalog after the days of these events."""
+    return CatalogHistory(Catalog.empty(), count(events)).last
+
+
+def same_bits(one: Catalog, other: Catalog) -> bool:
+    """Whether two catalogs hold the same keys, the same doubles and the same days."""
+    return (one.index, one.days, one.through_day) == (other.index, other.days, other.through_day) and all(
+        getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in ("slow", "fast", "high")
+    )
+
+
+def test_a_decision_never_sees_its_own_day():
+    history = CatalogHistory(Catalog.empty(), count([event(0), event(2 * DAY_S)]))
+
+    first, second, third = MONDAY * DAY_US, (MONDAY + 1) * DAY_US, (MONDAY + 2) * DAY_US
+    assert history.as_of(first).days == 0
+    assert history.as_of(second - 1).days == 0
+    assert history.as_of(second).through_day == MONDAY
+    assert history.as_of(third + DAY_US - 1).through_day == MONDAY
+    assert history.as_of(third + DAY_US).through_day == MONDAY + 2
+
+
+def test_a_day_without_trade_shows_the_last_day_that_had_some():
+    history = CatalogHistory(Catalog.empty(), count([event(0), event(9 * DAY_S)]))
+
+    assert history.as_of((MONDAY + 9) * DAY_US) is history.as_of((MONDAY + 1) * DAY_US)
+
+
+def test_days_that_the_first_catalog_knows_are_not_counted_twice():
+    days = count([event(0), event(DAY_S)])
+    start = Catalog.empty().rolled(MONDAY, days[MONDAY])
+
+    assert CatalogHistory(start, days).last.days == 2
+    assert CatalogHistory(start, {MONDAY: days[MONDAY]}).last is start
+
+
+def test_rates_are_smoothed_towards_the_category_and_that_towards_the_shop():
+    catalog = after(*[event(s) for s in range(10)], event(20, CART), event(30, CART), event(40, PURCHASE))
+
+    shop = (1 + PRIOR_EVENTS * EMPTY_SHOP.buy_rate) / (10 + PRIOR_EVENTS)
+    category = (1 + PRIOR_EVENTS * shop) / (10 + PRIOR_EVENTS)
+    product = (1 + PRIOR_EVENTS * category) / (10 + PRIOR_EVENTS)
+    assert catalog.shop.buy_rate == shop
+    assert catalog.category("kitchen").buy_rate == category
+    assert catalog.product("mug", "kitchen").buy_rate == product
+    assert catalog.shop.cart_to_buy == (1 + PRIOR_EVENTS * EMPTY_SHOP.cart_to_buy) / (2 + PRIOR_EVENTS)
+
+
+def test_strangers_get_what_is_known_of_their_kind_instead_of_zero():
+    catalog = after(*[event(s, category="kitchen") for s in range(50)], *[event(s, PURCHASE) for s in range(20)])
+
+    kitchen, shop = catalog.category("kitchen"), catalog.shop
+    assert catalog.product("never seen", "kitchen") == kitchen._replace(views_per_day=0.0, trend=0.0)
+    assert catalog.product("never seen", "never seen") == shop._replace(views_per_day=0.0, trend=0.0)
+    assert catalog.brand("never seen").buy_rate == shop.buy_rate > 0.0
+    assert catalog.category_hour("kitchen", 3).cart_to_buy == kitchen.cart_to_buy > 0.0
+    assert catalog.price_band(99_999.0).cart_to_buy == shop.cart_to_buy
+
+
+def test_a_shop_without_history_has_the_stated_prior():
+    assert Catalog.empty().shop == EMPTY_SHOP
+    assert Catalog.empty().product("mug", "kitchen").buy_rate == EMPTY_SHOP.buy_rate
+
+
+def test_what_one_asks_about_a_product_does_not_change_what_the_next_is_told():
+    days = count([*[event(s) for s in range(50)], *[event(s, PURCHASE, "cap", category="apparel") for s in range(50)]])
+    fresh, asked = (Catalog.empty().rolled(MONDAY, days[MONDAY]) for _ in range(2))
+
+    asked.product("mug", "apparel")
+    asked.product("mug", "no such category")
+
+    assert asked.product("mug", "kitchen") == fresh.product("mug", "kitchen")
+    assert asked.product("mug", "apparel") != fresh.product("mug", "kitchen")
+
+
+def test_strangers_leave_no_trace_in_memory():
+    catalog = after(event(0))
+    size = len(pickle.dumps(vars(catalog)))
+    catalog.product("mug", "kitchen")
+
+    for stranger in range(100):
+        catalog.product(f"x{stranger}", f"y{stranger}")
+        catalog.brand(f"z{stranger}")
+        catalog.product("mug", f"y{stranger}")
+
+    assert len(pickle.dumps(vars(catalog))) < size + 500
+
+
+def test_counts_fade_by_half_in_the_stated_number_of_days_of_trade():
+    days = {MONDAY + day: count([event(0, product="cap")])[MONDAY] for day in range(1, int(SLOW_HALF_LIFE_DAYS) + 1)}
+    start = after(*[event(s) for s in range(64)])
+
+    faded = CatalogHistory(start, days).last
+
+    row = faded.index[product_key("mug")]
+    assert faded.slow[row, 0] == pytest.approx(32.0)
+    assert faded.fast[row, 0] == pytest.approx(64.0 * 0.5**7)
+    assert faded.product("mug", "kitchen").trend < 0.0 < faded.product("cap", "kitchen").views_per_day
+
+
+def test_views_per_day_of_a_steady_product_are_its_views_per_day():
+    steady = CatalogHistory(
+        Catalog.empty(), {MONDAY + day: count([event(s) for s in range(8)])[MONDAY] for day in range(5)}
+    )
+
+    assert steady.last.product("mug", "kitchen").views_per_day == pytest.approx(8.0)
+    assert steady.last.product("mug", "kitchen").trend == pytest.approx(0.0)
+
+
+def test_the_recent_high_ages_out_after_two_blocks_of_days():
+    block = MONDAY // HIGH_BLOCK_DAYS * HIGH_BLOCK_DAYS
+    day = count([event(0, price=80.0)])[MONDAY]
+    cheap = count([event(0, price=5.0)])[MONDAY]
+    start = Catalog.empty().rolled(block, day)
+
+    assert start.recent_high("mug") == 80.0
+    assert start.rolled(block + HIGH_BLOCK_DAYS, cheap).recent_high("mug") == 80.0
+    assert start.rolled(block + 2 * HIGH_BLOCK_DAYS, cheap).recent_high("mug") == 5.0
+    assert start.rolled(block + 5 * HIGH_BLOCK_DAYS, cheap).recent_high("mug") == 5.0
+    assert start.recent_high("never seen") == 0.0
+
+
+def test_the_usual_price_is_the_mean_of_the_prices_viewed():
+    catalog = after(event(0, price=10.0), event(1, price=20.0), event(2, PURCHASE, price=90.0))
+
+    assert catalog.usual_price("mug") == 15.0
+    assert after(event(0, REMOVE)).usual_price("mug") == 0.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_the_order_and_the_blocks_of_counting_change_no_bit(seed, chance):
+    events = [event for of_user in simulated_users(seed, users=12).values() for event in of_user]
+    whole = CatalogHistory(Catalog.empty(), count(events)).last
+
+    chance.shuffle(events)
+    in_blocks: dict[int, DayCounts] = {}
+    for start in range(0, len(events), 7):
+        merge(in_blocks, from_table(to_table(count(events[start : start + 7]))))
+
+    assert same_bits(CatalogHistory(Catalog.empty(), in_blocks).last, whole)
+
+
+def test_rolls_on_from_a_file_as_from_memory(tmp_path: Path):
+    days = count(event for of_user in simulated_users(3).values() for event in of_user)
+    early = {day: counts for day, counts in days.items() if day < MONDAY + 3}
+    trained = CatalogHistory(Catalog.empty(), early).last
+
+    trained.write(tmp_path / "catalog.parquet")
+    stored = Catalog.read(tmp_path / "catalog.parquet")
+
+    assert same_bits(stored, trained)
+    assert same_bits(CatalogHistory(stored, days).last, CatalogHistory(Catalog.empty(), days).last)
+
+
+def test_an_empty_catalog_survives_its_file(tmp_path: Path):
+    Catalog.empty().write(tmp_path / "catalog.parquet")
+
+    assert same_bits(Catalog.read(tmp_path / "catalog.parquet"), Catalog.empty())
+
+
+def test_travels_between_processes_without_losing_a_bit():
+    catalog = after(*[event(s) for s in range(9)], event(3, CART))
+    catalog.product("mug", "kitchen")
+
+    assert same_bits(pickle.loads(pickle.dumps(catalog)), catalog)  # noqa: S301 - our own bytes
+
+
+def test_refuses_to_roll_back():
+    with pytest.raises(ValueError, match="not after"):
+        after(event(0)).rolled(MONDAY, {})
+
+
+def test_refuses_a_file_that_is_no_catalog(tmp_path: Path):
+    path = tmp_path / "catalog.parquet"
+    with pytest.raises(BundleError, match="not a catalog"):
+        Catalog.read(path)
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(BundleError, match="not a catalog"):
+        Catalog.read(path)
+    pq.write_table(pa.table({"key": ["p:mug"]}), path)
+    with pytest.raises(BundleError, match="not a catalog"):
+        Catalog.read(path)
+
+
+@pytest.mark.parametrize("kind", list(EventKind))
+def test_every_kind_of_event_is_counted_in_its_own_column(kind: EventKind):
+    catalog = after(event(0, kind, price=12.34))
+
+    row = catalog.slow[catalog.index[product_key("mug")]]
+    assert row[:4].tolist() == [float(kind == other) for other in EventKind]
+    assert row[4] == (1234.0 if kind == VIEW else 0.0)
+    assert np.array_equal(catalog.high[catalog.index[product_key("mug")]], [1234.0, 0.0])
