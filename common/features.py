@@ -147,7 +147,7 @@ def _session(decision: Decision, session: Sequence[Event], cart: dict[str, float
         _since(decision, other_cart_us),
         _since(decision, purchase_us),
         float(len(cart)),
-        sum(cart.values()),
+        sum(cart.values(), 0.0),
         float(previous.kind) if previous else -1.0,
         min((session[-1].time_us - previous.time_us) / SECOND_US, NEVER_S) if previous else NEVER_S,
         float(previous is not None and previous.product == product),
