@@ -5,8 +5,12 @@
     │   ├── EventLogError     a log that is missing, unreadable, empty, or too dirty
     │   ├── RequestError      a field of a request
     │   └── ConfigError       a setting or a file of settings
+    ├── AuthError             who asks is not known, or may not
+    │   ├── TokenError        no token, or one that is altered, expired or not ours
+    │   └── ScopeError        a token without the scope that is needed
     ├── BundleError           a bundle that cannot be trusted or does not fit
     ├── RegistryError         a version or alias that is not there
+    ├── StartError            the service could not be brought up
     └── UnavailableError      a dependency that does not answer now
         ├── StateUnavailable  Redis
         ├── MembersUnavailable  all members lost
@@ -66,6 +70,24 @@ class ConfigError(InputError):
     code = "invalid_config"
 
 
+class AuthError(CartcastError):
+    """Who asks is not known, or may not do this."""
+
+    code = "not_authorized"
+
+
+class TokenError(AuthError):
+    """There is no token, or it is altered, expired or not ours."""
+
+    code = "invalid_token"
+
+
+class ScopeError(AuthError):
+    """The token is good but lacks a scope; `details` names it."""
+
+    code = "insufficient_scope"
+
+
 class BundleError(CartcastError):
     """A bundle cannot be trusted (hash, missing file) or does not fit (another feature schema)."""
 
@@ -76,6 +98,12 @@ class RegistryError(CartcastError):
     """A version or an alias is not in the registry."""
 
     code = "not_in_registry"
+
+
+class StartError(CartcastError):
+    """The service could not be brought up."""
+
+    code = "start_failed"
 
 
 class UnavailableError(CartcastError):

@@ -1,0 +1,51 @@
+"""Ports: whether one is free, who holds it, and which is the next free one."""
+
+import socket
+
+from common.errors import PortTaken
+from deployments.processes import holder_of
+
+SEARCHED = 200
+"""How many ports are looked at from where a search starts."""
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen on `host:port` now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # what HAProxy and Redis do too: connections of an ended run that still linger are no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def require_free(host: str, port: int, purpose: str, remedy: str) -> int:
+    """`port`, if a server could listen on it now.
+
+    Raises:
+        PortTaken: somebody else does; the message names the port and, where the system tells, the process.
+    """
+    if is_free(host, port):
+        return port
+    holder = holder_of(port)
+    by_whom = f" by {holder}" if holder else ""
+    raise PortTaken(f"port {port} on {host}, for {purpose}, is taken{by_whom}", remedy=remedy, port=port)
+
+
+def first_free(host: str, start: int, besides: frozenset[int] = frozenset()) -> int:
+    """The first port from `start` on that a server could listen on now and that is not in `besides`.
+
+    Counting up from a fixed start keeps away from the ports that the system deals out by itself (32768 and up
+    on Linux), so that nobody is given the port between this look and its use.
+
+    Raises:
+        PortTaken: none of the next 200 is free.
+    """
+    for port in range(start, min(start + SEARCHED, 65_536)):
+        if port not in besides and is_free(host, port):
+            return port
+    raise PortTaken(f"no port from {start} on is free on {host}", remedy="Stop what listens there", port=start)

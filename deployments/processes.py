@@ -1,0 +1,108 @@
+"""Processes: whose they are, how they end, and that none is left.
+
+Every process that a run starts inherits the variable `CARTCAST_RUN` with the run's directory. By that mark a later
+run knows what an earlier one left behind; a process without it is somebody else's and is never touched.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+MARK = "CARTCAST_RUN"
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent(signal_number: int) -> Callable[[], None]:
+    """What a child calls between fork and exec so that it gets `signal_number` when its parent ends (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    libc = ctypes.CDLL(None)  # loaded now: a forked child should do as little as it can
+
+    def after_fork() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+
+    return after_fork
+
+
+def end_when_parent_ends() -> None:
+    """Send this process SIGTERM when the process that started it ends, however it ends.
+
+    Not under nohup, which says that this process is to outlive who started it.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    parent = os.getppid()
+    die_with_parent(signal.SIGTERM)()
+    if os.getppid() != parent:  # it ended just before
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def descendants() -> list[psutil.Process]:
+    """The children of this process, their children, and so on."""
+    found: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return found
+
+
+def left_behind(run_directory: Path) -> list[psutil.Process]:
+    """The living processes of this user that bear the mark of `run_directory`, this one excepted."""
+    return [process for process in psutil.process_iter() if _bears(process, str(run_directory))]
+
+
+def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run: the same process, not another one with its id, and not a zombie."""
+    return [process for process in processes if _runs(process)]
+
+
+def end(processes: Iterable[psutil.Process], grace_s: float) -> list[psutil.Process]:
+    """Ask the processes to end, kill those that have not after `grace_s`, and give those that even so live on."""
+    asked = alive(processes)
+    for process in asked:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(asked, timeout=grace_s)
+    for process in stubborn:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=2)
+    return alive(stubborn)
+
+
+def holder_of(port: int) -> str:
+    """Who listens on a TCP port, for a message: `nginx (process 123)`; empty if the system does not tell."""
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})" if connection.pid else ""
+    except psutil.Error:
+        return ""
+    return ""
+
+
+def describe(process: psutil.Process) -> str:
+    """A process for a message: `haproxy (123)`."""
+    with contextlib.suppress(psutil.Error):
+        return f"{process.name()} ({process.pid})"
+    return f"process {process.pid}"
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _bears(process: psutil.Process, run_directory: str) -> bool:
+    if process.pid == os.getpid():
+        return False
+    try:
+        return bool(process.uids().real == os.getuid() and process.environ().get(MARK) == run_directory)
+    except (psutil.Error, OSError):
+        return False
