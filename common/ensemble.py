@@ -1,5 +1,6 @@
 """How members become one probability: calibrate each, then a weighted soft vote."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -76,3 +77,18 @@ def confidence(probabilities: Mapping[str, Vector], weights: Mapping[str, float]
     )
     result: Vector = np.clip(1.0 - 2.0 * np.sqrt(variance), 0.0, 1.0)
     return result
+
+
+def vote(probabilities: Mapping[str, float], shares: Mapping[str, float]) -> float:
+    """`combine` for one row and shares that sum to 1: the same bits without the cost of arrays."""
+    total = 0.0
+    for name, share in shares.items():
+        total += share * probabilities[name]
+    return total
+
+
+def agreement(probabilities: Mapping[str, float], shares: Mapping[str, float]) -> float:
+    """`confidence` for one row and shares that sum to 1."""
+    mean = vote(probabilities, shares)
+    variance = sum(share * (probabilities[name] - mean) ** 2 for name, share in shares.items())
+    return min(1.0, max(0.0, 1.0 - 2.0 * math.sqrt(variance)))

@@ -1,0 +1,332 @@
+"""The data plane: questions in, answers out; knows neither HTTP nor Ray.
+
+ask -> [micro-batch] windows -> vectors -> cache -> members -> probabilities
+    -> [micro-batch] explanation (if asked for)
+    -> answer; journal, exposure and metrics off the path
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.bundle import Manifest
+from common.clock import Clock, to_iso
+from common.ensemble import agreement, renormalised, vote
+from common.errors import MembersUnavailable, StateUnavailable
+from common.events import Decision, Event
+from common.feature_specs import NAMES
+from common.features import matrix, vector
+from deployments.catalog_keeper import CatalogKeeper
+from deployments.explainer import Contributions, ExplainerClient
+from deployments.insights import Finding, Rules
+from deployments.members import MemberClient, Opinions, ask_members
+from deployments.microbatch import MicroBatcher
+from deployments.serving_state import ServingState
+from deployments.state.cache import key_of
+from deployments.state.experiment_store import Exposure
+
+log = logging.getLogger(__name__)
+
+Method = Literal["shap", "lime", "none"]
+ENSEMBLE = "ensemble"
+TOP_CONTRIBUTIONS = 10
+
+
+class EngineOptions(BaseModel):
+    """What the operator sets for the router in serve_config.yaml, under `user_config`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    member_deadline_ms: float = Field(250.0, gt=0.0, description="a member that has not answered by then is left out")
+    explain_deadline_ms: float = Field(2_000.0, gt=0.0, description="past it the answer comes without an explanation")
+    max_batch: int = Field(256, ge=1, description="rows of one fan-out")
+    max_waiting: int = Field(4_000, ge=1, description="decisions in the queue; more are refused with 503")
+    cache_ttl_s: int = Field(300, ge=1)
+    weights: dict[str, float] | None = Field(None, description="overrides the bundle's learned weights")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question and what its answer should hold."""
+
+    decision: Decision
+    request_id: str
+    method: Method = "none"
+    experiment_id: str | None = None
+    per_member: bool = False
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the members said to one question."""
+
+    ask: Ask
+    x: NDArray[np.float32]
+    probabilities: dict[str, float]
+    variant: str | None
+    model: str
+    degraded: list[str]
+
+    def weights(self, learned: Mapping[str, float]) -> dict[str, float]:
+        """The shares of the vote that gave the probability: of the members that answered, renormalised."""
+        if self.model != ENSEMBLE:
+            return {self.model: 1.0}
+        return renormalised(learned, self.probabilities)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The answer to one question, before it takes the shape of a protocol."""
+
+    scored: Scored
+    probability: float
+    confidence: float
+    explanation: Contributions | None
+    degraded: list[str] = field(default_factory=list)
+
+    def contributions(self) -> dict[str, float]:
+        """Every feature's contribution; empty without an explanation."""
+        if self.explanation is None:
+            return {}
+        return dict(zip(NAMES, self.explanation.values[0].tolist(), strict=True))
+
+
+class Engine:
+    """Answers questions from one bundle version."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        keeper: CatalogKeeper,
+        *,
+        members: Mapping[str, MemberClient],
+        explainer: ExplainerClient,
+        state: ServingState,
+        rules: Rules,
+        options: EngineOptions,
+        now_us: Clock,
+    ) -> None:
+        self.manifest = manifest
+        self.state = state
+        self._keeper = keeper
+        self._members = members
+        self._explainer = explainer
+        self._rules = rules
+        self._now_us = now_us
+        self.configure(options)
+
+    def configure(self, options: EngineOptions) -> None:
+        """Take new options; questions under way finish under the old ones."""
+        self.options = options
+        self.weights = dict(options.weights or self.manifest.weights)
+        self._scoring = MicroBatcher(self._score, max_batch=options.max_batch, max_waiting=options.max_waiting)
+        self._explaining = MicroBatcher(self._explain, max_batch=16, max_waiting=options.max_waiting)
+
+    async def judge(self, *asks: Ask) -> list[Judgement]:
+        """The answers to some questions, in their order.
+
+        Raises:
+            MembersUnavailable: no member answered.
+            QueueFull: more is waiting than can be answered.
+        """
+        started_us = self._now_us()
+        scored = await self._scoring.ask(*asks)
+        wanted = [one for one in scored if one.ask.method != "none"]
+        explained = dict(zip(map(id, wanted), await self._explanations(wanted), strict=True))
+        judgements = [self._judgement(one, explained.get(id(one))) for one in scored]
+        self._record(judgements, (self._now_us() - started_us) / 1e6)
+        return judgements
+
+    def recommendation(self, judgement: Judgement) -> tuple[str, list[str]]:
+        """What to do, and what is worth saying, by the operator's rules."""
+        finding = Finding(
+            judgement.scored.ask.decision,
+            judgement.probability,
+            judgement.confidence,
+            judgement.contributions(),
+            bool(judgement.degraded),
+        )
+        return self._rules.recommendation(finding), self._rules.insights_for(finding)
+
+    async def _score(self, asks: Sequence[Ask]) -> list[Scored]:
+        windows, degraded = await self._windows(asks)
+        history = self._keeper.history
+        X = matrix(
+            [
+                vector(ask.decision, window, history.as_of(ask.decision.as_of_us))
+                for ask, window in zip(asks, windows, strict=True)
+            ]
+        )
+        variants = [self.state.variant_of(ask.experiment_id, ask.decision.user) for ask in asks]
+        keys = [
+            key_of(self.manifest.version, variant or "", b"score", row.tobytes())
+            for variant, row in zip(variants, X, strict=True)
+        ]
+        known = await self._cached(keys) if not degraded else [None] * len(asks)
+        missed = [i for i, entry in enumerate(known) if entry is None]
+        fresh, missing = await self._ask_members(X[missed]) if missed else ([], [])
+        if not missing and not degraded:
+            self.state.remember(
+                [(keys[i], orjson.dumps(entry)) for i, entry in zip(missed, fresh, strict=True)],
+                ttl_s=self.options.cache_ttl_s,
+            )
+        opinions: list[dict[str, float]] = [orjson.loads(entry) if entry else {} for entry in known]
+        for i, entry in zip(missed, fresh, strict=True):
+            opinions[i] = entry
+        late = set(missed)
+        return [
+            self._scored(ask, X[i], opinions[i], variants[i], [*degraded, *(missing if i in late else [])])
+            for i, ask in enumerate(asks)
+        ]
+
+    def _scored(
+        self, ask: Ask, x: NDArray[np.float32], opinions: dict[str, float], variant: str | None, degraded: list[str]
+    ) -> Scored:
+        # a variant whose only member is lost is answered by the ensemble, and says so
+        model = variant if variant in opinions else ENSEMBLE
+        return Scored(ask, x, opinions, variant, model, degraded)
+
+    async def _windows(self, asks: Sequence[Ask]) -> tuple[Sequence[Sequence[Event]], list[str]]:
+        try:
+            return await self.state.windows([(ask.decision.user, ask.decision.as_of_us) for ask in asks]), []
+        except StateUnavailable:
+            return [()] * len(asks), ["state"]
+
+    async def _cached(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        try:
+            return await self.state.recall(keys)
+        except StateUnavailable:
+            return [None] * len(keys)
+
+    async def _ask_members(self, X: NDArray[np.float32]) -> tuple[list[dict[str, float]], list[str]]:
+        opinions = await ask_members(
+            self._members, self.manifest.version, X, deadline_s=self.options.member_deadline_ms / 1e3
+        )
+        self._count_members(opinions, len(X))
+        for name, reason in opinions.missing.items():
+            log.warning("member %s left out of %d rows: %s", name, len(X), reason)
+        if not opinions.probabilities:
+            raise MembersUnavailable("no member of the ensemble answered", remedy="Try again shortly")
+        columns = {name: values.tolist() for name, values in opinions.probabilities.items()}
+        # in the manifest's order, whatever the order of arrival
+        names = [name for name in self.manifest.weights if name in columns]
+        rows = [{name: columns[name][i] for name in names} for i in range(len(X))]
+        return rows, [f"member:{name}" for name in opinions.missing]
+
+    async def _explanations(self, scored: Sequence[Scored]) -> list[Contributions | None]:
+        if not scored:
+            return []
+        try:
+            async with asyncio.timeout(self.options.explain_deadline_ms / 1e3):
+                return list(await self._explaining.ask(*scored))
+        except TimeoutError:
+            return [None] * len(scored)
+
+    async def _explain(self, scored: Sequence[Scored]) -> list[Contributions | None]:
+        """Explain some rows; those of one vote go to the explainer together."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for i, one in enumerate(scored):
+            lime_alone = i if one.ask.method == "lime" else -1
+            vote = tuple(one.weights(self.weights).items())
+            groups.setdefault((vote, one.ask.per_member, lime_alone), []).append(i)
+        results: list[Contributions | None] = [None] * len(scored)
+        for rows in groups.values():
+            for i, explanation in zip(rows, await self._explain_group([scored[i] for i in rows]), strict=True):
+                results[i] = explanation
+        return results
+
+    async def _explain_group(self, scored: Sequence[Scored]) -> list[Contributions | None]:
+        first = scored[0]
+        rows = np.stack([one.x for one in scored]).tobytes()
+        weights = first.weights(self.weights)
+        try:
+            if first.ask.method == "lime":
+                together = await self._explainer.lime(self.manifest.version, rows, weights)
+            else:
+                together = await self._explainer.shap(self.manifest.version, rows, weights, first.ask.per_member)
+        except Exception:
+            log.warning("no explanation for %d rows", len(scored), exc_info=True)
+            return [None] * len(scored)
+        return [
+            Contributions(
+                together.base[i : i + 1],
+                together.values[i : i + 1],
+                {name: (base, values[i : i + 1]) for name, (base, values) in together.members.items()},
+                together.r2,
+            )
+            for i in range(len(scored))
+        ]
+
+    def _judgement(self, scored: Scored, explanation: Contributions | None) -> Judgement:
+        opinions = scored.probabilities
+        shares = scored.weights(self.weights)
+        degraded = list(scored.degraded)
+        if scored.ask.method != "none" and explanation is None:
+            degraded.append("explainer")
+        return Judgement(
+            scored,
+            probability=vote(opinions, shares),
+            confidence=agreement(opinions, renormalised(self.weights, opinions)),
+            explanation=explanation,
+            degraded=degraded,
+        )
+
+    def _record(self, judgements: Sequence[Judgement], latency_s: float) -> None:
+        """Journal, exposures and metrics: queued here, written off the request path."""
+        now_us = self._now_us()
+        metrics = self.state.metrics
+        for judgement in judgements:
+            ask = judgement.scored.ask
+            variant = judgement.scored.variant
+            metrics.inc("predictions_total", variant or judgement.scored.model)
+            metrics.observe("prediction_latency_seconds", latency_s)
+            for part in judgement.degraded:
+                metrics.inc("degraded_total", part)
+            if ask.method != "none":
+                metrics.inc("explanations_total", ask.method, "missing" if judgement.explanation is None else "given")
+            if ask.experiment_id is not None and variant is not None:
+                is_running = self.state.runs(ask.experiment_id)
+                # unknown experiments are counted too, but under one name: clients choose the ids
+                metrics.inc("ab_test_predictions_total", ask.experiment_id if is_running else "unknown", variant)
+                if is_running:
+                    self.state.expose(
+                        Exposure(ask.experiment_id, ask.decision.user, variant, judgement.probability, now_us)
+                    )
+            self.state.journal(self._journal_record(judgement, now_us, latency_s))
+
+    def _journal_record(self, judgement: Judgement, now_us: int, latency_s: float) -> dict[str, object]:
+        scored, decision = judgement.scored, judgement.scored.ask.decision
+        return {
+            "request_id": scored.ask.request_id,
+            "time": to_iso(now_us),
+            "user_id": decision.user,
+            "session_id": decision.session,
+            "product_id": decision.product,
+            "as_of_us": decision.as_of_us,
+            "price": decision.price,
+            "purchase_probability": judgement.probability,
+            "threshold": self.manifest.threshold,
+            "members": scored.probabilities,
+            "model_used": scored.model,
+            "bundle_version": self.manifest.version,
+            "experiment_id": scored.ask.experiment_id,
+            "variant": scored.variant,
+            "degraded": judgement.degraded,
+            "latency_ms": round(latency_s * 1e3, 3),
+        }
+
+    def _count_members(self, opinions: Opinions, rows: int) -> None:
+        metrics = self.state.metrics
+        for name in opinions.probabilities:
+            metrics.inc("member_predictions_total", name, "answered", by=rows)
+        for name, reason in opinions.missing.items():
+            metrics.inc("member_predictions_total", name, reason, by=rows)
+        for name, latency_s in opinions.latency_s.items():
+            metrics.observe("member_latency_seconds", latency_s, name)
