@@ -1,9 +1,13 @@
 """Ports: whether one is free, who holds it, and which is the next free one."""
 
 import socket
+from dataclasses import dataclass
 
 from common.errors import PortTaken
 from deployments.processes import holder_of
+from deployments.settings import Settings, variable_of
+
+LOOPBACK = "127.0.0.1"
 
 SEARCHED = 200
 """How many ports are looked at from where a search starts."""
@@ -49,3 +53,38 @@ def first_free(host: str, start: int, besides: frozenset[int] = frozenset()) -> 
         if port not in besides and is_free(host, port):
             return port
     raise PortTaken(f"no port from {start} on is free on {host}", remedy="Stop what listens there", port=start)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of one run on one machine: all on loopback but `http`, which is on the configured host."""
+
+    http: int
+    metrics: int
+    stats: int
+    fallback: int
+
+
+def choose_ports(settings: Settings) -> Ports:
+    """Ports that are free now: those that the settings name, else the first free ones after the usual number.
+
+    Raises:
+        PortTaken: one that was asked for is in use.
+    """
+    http = require_free(
+        settings.http_host, settings.http_port, "the service", "Stop that process, or serve elsewhere: --port PORT"
+    )
+    metrics = _inner(settings, "haproxy_metrics_port", 9101, {http})
+    stats = _inner(settings, "haproxy_stats_port", 8404, {http, metrics})
+    fallback = _inner(settings, "fallback_port", 8500, {http, metrics, stats})
+    return Ports(http, metrics, stats, fallback)
+
+
+def _inner(settings: Settings, field: str, start: int, besides: set[int]) -> int:
+    asked: int | None = getattr(settings, field)
+    if asked is None:
+        return first_free(LOOPBACK, start, frozenset(besides))
+    variable = variable_of(field)
+    if asked in besides:
+        raise PortTaken(f"port {asked} is given to two purposes", remedy=f"Change {variable}", port=asked)
+    return require_free(LOOPBACK, asked, variable, f"Stop that process, or set {variable} to a free port")

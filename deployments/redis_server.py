@@ -17,11 +17,11 @@ from typing import IO
 import psutil  # type: ignore[import-untyped]
 import redis
 
-from common.errors import ConfigError, StartError
+from common.errors import ConfigError, StartError, StateUnavailable
 from deployments import ports, processes
+from deployments.ports import LOOPBACK
 from deployments.secret_files import ensure_secret, write_secret
 
-HOST = "127.0.0.1"
 FIRST_PORT = 6390
 START_TIMEOUT_S = 60.0
 """Reading back a long append-only file takes a while: about 1 s per 100 MB."""
@@ -61,7 +61,7 @@ class RedisServer:
     @property
     def url(self) -> str:
         """Where clients connect, password included: for files and environments of one's own, not for logs."""
-        return f"redis://:{self._password}@{HOST}:{self.port}/0"
+        return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
 
     @property
     def running(self) -> bool:
@@ -148,14 +148,14 @@ class RedisServer:
 
     def _choose_port(self) -> int:
         if self._asked_port is None:
-            return ports.first_free(HOST, FIRST_PORT)
+            return ports.first_free(LOOPBACK, FIRST_PORT)
         return ports.require_free(
-            HOST, self._asked_port, "Redis", "Stop that process, or set CARTCAST_REDIS_PORT to a free port"
+            LOOPBACK, self._asked_port, "Redis", "Stop that process, or set CARTCAST_REDIS_PORT to a free port"
         )
 
     def _write_config(self) -> None:
         text = _CONFIG.format(
-            host=HOST,
+            host=LOOPBACK,
             port=self.port,
             password=self._password,
             directory=self._directory,
@@ -166,7 +166,7 @@ class RedisServer:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with redis.Redis(host=HOST, port=self.port, password=self._password, socket_timeout=2) as client:
+        with redis.Redis(host=LOOPBACK, port=self.port, password=self._password, socket_timeout=2) as client:
             while time.monotonic() < deadline:
                 if not self.running:
                     raise StartError("redis-server ended at once", remedy=f"Read {self._directory / 'redis.log'}")
@@ -177,6 +177,28 @@ class RedisServer:
                 else:
                     return
         raise StartError("redis-server does not answer", remedy=f"Read {self._directory / 'redis.log'}")
+
+
+def require_redis(url: str) -> str:
+    """Where the Redis at `url` is, password left out, once it has answered.
+
+    Raises:
+        ConfigError: not a Redis URL.
+        StateUnavailable: nobody answers there, or not to us.
+    """
+    remedy = "Correct REDIS_URL, or unset it to get an embedded Redis"
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+    except ValueError as error:
+        raise ConfigError(f"REDIS_URL cannot be used: {error}", remedy=remedy) from error
+    options = client.connection_pool.connection_kwargs
+    where = str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
+    try:
+        with client:
+            client.ping()
+    except redis.RedisError as error:
+        raise StateUnavailable(f"Redis at {where} does not answer: {error}", remedy=remedy) from error
+    return where
 
 
 def _binary() -> Path:

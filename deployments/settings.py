@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import ConfigError
+from deployments.secret_files import read_secret
 
 PREFIX = "CARTCAST_"
 
@@ -35,6 +36,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None, validation_alias="REDIS_URL", description="a Redis to use; an embedded one is started if not set"
     )
+    redis_url_file: Path | None = Field(
+        default=None, description="a file of mode 600 that holds what REDIS_URL would; `serve` hands it to replicas"
+    )
     redis_port: int | None = Field(
         default=None, ge=1, le=65_535, description="the embedded Redis; the first free port from 6390 if not set"
     )
@@ -52,6 +56,9 @@ class Settings(BaseSettings):
         description="logical CPUs of the local Ray: how many replicas fit, not how many cores run",
     )
     start_timeout_s: float = Field(default=180.0, gt=0, description="how long the application may take until ready")
+    insights_file: Path | None = Field(
+        default=None, description="the rules of recommendations and insights; deployments/insights.yaml if not set"
+    )
     label_horizon_s: int = Field(default=86_400, gt=0, description="how long after a decision a purchase still counts")
     cache_ttl_s: int = Field(default=300, ge=0, description="how long an answer stays in the cache; 0 turns it off")
 
@@ -81,12 +88,16 @@ def load_settings(**overrides: Any) -> Settings:
     """
     given = {_alias(name): value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         variable = variable_of(str(first["loc"][0]))
         why = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{variable} cannot be used: {why}", remedy=f"Correct {variable} or unset it") from error
+    if settings.redis_url is None and settings.redis_url_file is not None:
+        secret = SecretStr(read_secret(settings.redis_url_file))
+        return settings.model_copy(update={"redis_url": secret})
+    return settings
 
 
 def variable_of(name: str) -> str:

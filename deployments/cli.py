@@ -1,0 +1,117 @@
+"""The command line of serving: serve, token, score."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.clock import now_us
+from common.errors import CartcastError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "serve_config.yaml"
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code. 2 with one line on stderr for every error that is ours."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except CartcastError as error:
+        print(f"error: {_sentence(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments",
+        description="Answers from a trained bundle: over HTTP, or for a whole log at once.",
+        epilog="Settings come from the environment (CARTCAST_STATE_DIR, CARTCAST_HTTP_PORT, REDIS_URL, ...): "
+        "see docs/operations.md. Exit codes: 0 done, 2 an error that the last line names, 130 interrupted.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_token(commands)
+    _add_score(commands)
+    return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve the champion over HTTP until Ctrl-C",
+        description="Start Redis and Ray on this machine, deploy serve_config.yaml, wait until the service answers, "
+        "print its address, a token and a request to paste. Ctrl-C (or the end of the parent process) stops "
+        "everything that was started.",
+        epilog="With REDIS_URL set no Redis is started. A cluster given by --address must have the same "
+        "CARTCAST_JWT_SECRET in its environment if this process has one.",
+    )
+    serve.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="the Serve file (%(default)s)")
+    which = serve.add_mutually_exclusive_group()
+    which.add_argument("--version", help="serve this bundle version instead of the champion")
+    which.add_argument("--alias", help="serve what this registry alias names (champion)")
+    serve.add_argument("--port", type=int, help="listen here instead of CARTCAST_HTTP_PORT (8000)")
+    serve.add_argument("--address", help="a running Ray cluster, also RAY_ADDRESS; a new local one if not given")
+    serve.set_defaults(run=_serve)
+
+
+def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser(
+        "token",
+        help="print a token for the API",
+        description="Print a signed token, alone, so that it can be used like this: "
+        'curl -H "Authorization: Bearer $(python -m deployments token --subject shop --scopes predict)" ...',
+    )
+    token.add_argument("--subject", required=True, help="who will use it: 1 to 100 of A-Z a-z 0-9 _ . : @ -")
+    token.add_argument("--scopes", required=True, help="comma separated: predict, events, experiments, read, admin")
+    token.add_argument("--ttl", default="1h", help="how long it holds: 90s, 15m, 12h, 30d (%(default)s)")
+    token.set_defaults(run=_token)
+
+
+def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    score = commands.add_parser(
+        "score",
+        help="score the decision points of an event log, in batch",
+        description="Score decision points on Ray Data and write Parquet: the point, purchase_probability, one "
+        "column per member, bundle_version. Probabilities are those that HTTP gives for the same decision.",
+    )
+    score.add_argument("--events", type=Path, nargs="+", required=True, metavar="PATH", help="CSV, CSV.gz or Parquet")
+    score.add_argument(
+        "--points",
+        type=Path,
+        metavar="PATH",
+        help="user_id, user_session, product_id, as_of of each decision; every decision point of the log if not given",
+    )
+    score.add_argument("--out", type=Path, required=True, metavar="DIR", help="the directory to write to")
+    which = score.add_mutually_exclusive_group()
+    which.add_argument("--version", help="use this bundle version instead of the champion")
+    which.add_argument("--alias", help="use what this registry alias names (champion)")
+    score.set_defaults(run=_score)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from deployments.serving import ServeOptions, run
+
+    return run(ServeOptions(given.config, given.version, given.alias, given.port, given.address))
+
+
+def _token(given: argparse.Namespace) -> int:
+    from deployments.settings import load_settings
+    from deployments.tokens import issue_token, parse_scopes, parse_ttl, signing_secret
+
+    scopes, ttl_s = parse_scopes(given.scopes), parse_ttl(given.ttl)
+    print(issue_token(signing_secret(load_settings()), given.subject, scopes, ttl_s, now_us()))
+    return 0
+
+
+def _score(given: argparse.Namespace) -> int:
+    score = importlib.import_module("deployments.score")
+    return int(score.run(given) or 0)
+
+
+def _sentence(text: str) -> str:
+    """One line, whatever a library put into its message."""
+    return " ".join(text.split())
