@@ -1,20 +1,22 @@
 """The base models, each behind one adapter that alone imports its library.
 
-An adapter is a module of this package with four functions:
+An adapter is a module of this package with four functions and what its search starts from:
 
     fit(fold: Fold, params, *, seed, threads, on_round=None) -> Fitted
     save(model, path)                       in the library's native format, never a pickle
     load(path, *, threads) -> Margin        reads that format; the result maps X (n, f) float32 to margins (n,)
     search_space(trial) -> params           what an Optuna-like `trial` may suggest
+    DEFAULTS                                a sensible point of that space: the first trial of every search
 
 `adapter(kind)` loads one by name, so that a replica that serves XGBoost never imports CatBoost.
+Every fit is the same for the same fold, params and seed, whatever the number of threads.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,12 @@ Margin = Callable[[Matrix], Vector]
 
 OnRound = Callable[[int, float], bool]
 """Told (rounds so far, validation log loss); answers True to stop the fit there (pruning)."""
+
+MAX_ROUNDS = 400
+"""The most boosting rounds of a member: what a row costs to serve and to explain grows with them."""
+
+PATIENCE_ROUNDS = 30
+"""Rounds without a better validation log loss before a booster stops."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,10 @@ class Trial(Protocol):
 class Adapter(Protocol):
     """What every adapter module offers."""
 
+    DEFAULTS: Mapping[str, float]
+
     def fit(
-        self, fold: Fold, params: dict[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None
+        self, fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None
     ) -> Fitted: ...
 
     def save(self, model: Any, path: Path) -> None: ...
@@ -82,5 +92,4 @@ def adapter(kind: str) -> Adapter:
     """
     if kind not in MEMBER_KINDS:
         raise ConfigError(f"no member kind {kind!r}", remedy=f"Known kinds: {', '.join(MEMBER_KINDS)}")
-    module: Any = importlib.import_module(f"common.members.{kind}_member")
-    return module
+    return cast(Adapter, importlib.import_module(f"common.members.{kind}_member"))

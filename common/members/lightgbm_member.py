@@ -1,0 +1,98 @@
+"""LightGBM: leaf-wise trees on histograms, boosted on the log loss.
+
+References: Ke et al. (2017), LightGBM: a highly efficient gradient boosting decision tree.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from common.members import MAX_ROUNDS, PATIENCE_ROUNDS, Fitted, Fold, Margin, Matrix, OnRound, Trial, Vector
+
+DEFAULTS: Mapping[str, float] = {
+    "learning_rate": 0.1,
+    "num_leaves": 24,
+    "min_child_samples": 60,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "reg_lambda": 3.0,
+}
+
+_FIXED = {
+    "objective": "binary",
+    "metric": "binary_logloss",
+    "max_depth": 7,
+    "max_bin": 127,
+    "subsample_freq": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+def search_space(trial: Trial) -> dict[str, Any]:
+    """What a search may try: `DEFAULTS` lies inside."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 8, 64, log=True),
+        "min_child_samples": trial.suggest_int("min_child_samples", 10, 300, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 30.0, log=True),
+    }
+
+
+def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None) -> Fitted:
+    """Boosted until the validation log loss stops falling, cut back to its best round."""
+    settings = {**_FIXED, **params, "seed": seed, "num_threads": threads}
+    train = lgb.Dataset(fold.X, label=fold.y, weight=fold.weight, params=settings)
+    valid = lgb.Dataset(fold.X_valid, label=fold.y_valid, reference=train, params=settings)
+    stopping = lgb.early_stopping(PATIENCE_ROUNDS, verbose=False)
+    trained = lgb.train(
+        settings,
+        train,
+        num_boost_round=MAX_ROUNDS,
+        valid_sets=[valid],
+        callbacks=[stopping] if on_round is None else [_Report(on_round), stopping],
+    )
+    rounds = trained.best_iteration or trained.current_iteration()
+    model = lgb.Booster(model_str=trained.model_to_string(num_iteration=rounds))
+    return Fitted(model, _margin_of(model, threads), rounds)
+
+
+def save(model: lgb.Booster, path: Path) -> None:
+    """Write LightGBM's own text format."""
+    model.save_model(path)
+
+
+def load(path: Path, *, threads: int) -> Margin:
+    """The margin of a saved model."""
+    return _margin_of(lgb.Booster(model_file=path), threads)
+
+
+def _margin_of(model: lgb.Booster, threads: int) -> Margin:
+    def margin(X: Matrix) -> Vector:
+        raw = model.predict(X, raw_score=True, num_threads=threads, validate_features=False)
+        return np.asarray(raw, dtype=np.float64)
+
+    return margin
+
+
+class _Report:
+    """Tells every round's validation loss to `on_round`; LightGBM is stopped by an exception."""
+
+    order = 10  # before early stopping, which runs at 30 and may end the round
+
+    def __init__(self, on_round: OnRound) -> None:
+        self._on_round = on_round
+        self._best: tuple[float, int] = (math.inf, 0)
+
+    def __call__(self, env: Any) -> None:
+        loss = env.evaluation_result_list[0].metric_value
+        self._best = min(self._best, (loss, env.iteration))
+        if self._on_round(env.iteration + 1, loss):
+            raise lgb.callback.EarlyStopException(self._best[1], env.evaluation_result_list)

@@ -1,0 +1,81 @@
+"""XGBoost: depth-wise trees on histograms, boosted on the log loss.
+
+References: Chen & Guestrin (2016), XGBoost: a scalable tree boosting system.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from common.members import MAX_ROUNDS, PATIENCE_ROUNDS, Fitted, Fold, Margin, Matrix, OnRound, Trial, Vector
+
+DEFAULTS: Mapping[str, float] = {
+    "learning_rate": 0.1,
+    "max_depth": 5,
+    "min_child_weight": 5.0,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "reg_lambda": 3.0,
+}
+
+_FIXED = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "max_bin": 128}
+
+
+def search_space(trial: Trial) -> dict[str, Any]:
+    """What a search may try: `DEFAULTS` lies inside."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+        "max_depth": trial.suggest_int("max_depth", 3, 7),
+        "min_child_weight": trial.suggest_float("min_child_weight", 1.0, 50.0, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.5, 30.0, log=True),
+    }
+
+
+def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None) -> Fitted:
+    """Boosted until the validation log loss stops falling, cut back to its best round."""
+    train = xgb.QuantileDMatrix(fold.X, label=fold.y, weight=fold.weight, nthread=threads, max_bin=_FIXED["max_bin"])
+    valid = xgb.QuantileDMatrix(fold.X_valid, label=fold.y_valid, nthread=threads, max_bin=_FIXED["max_bin"], ref=train)
+    stopping = xgb.callback.EarlyStopping(rounds=PATIENCE_ROUNDS, save_best=True)
+    model = xgb.train(
+        {**_FIXED, **params, "seed": seed, "nthread": threads},
+        train,
+        num_boost_round=MAX_ROUNDS,
+        evals=[(valid, "valid")],
+        callbacks=[stopping] if on_round is None else [_Report(on_round), stopping],
+        verbose_eval=False,
+    )
+    return Fitted(model, _margin_of(model, threads), rounds=model.num_boosted_rounds())
+
+
+def save(model: xgb.Booster, path: Path) -> None:
+    """Write XGBoost's own binary format (UBJSON)."""
+    model.save_model(path)
+
+
+def load(path: Path, *, threads: int) -> Margin:
+    """The margin of a saved model."""
+    return _margin_of(xgb.Booster(model_file=path), threads)
+
+
+def _margin_of(model: xgb.Booster, threads: int) -> Margin:
+    model.set_param({"nthread": threads})
+
+    def margin(X: Matrix) -> Vector:
+        return np.asarray(model.inplace_predict(X, predict_type="margin"), dtype=np.float64)
+
+    return margin
+
+
+class _Report(xgb.callback.TrainingCallback):  # type: ignore[misc]  # XGBoost is untyped here
+    """Tells every round's validation loss to `on_round`; XGBoost stops where this answers True."""
+
+    def __init__(self, on_round: OnRound) -> None:
+        self._on_round = on_round
+
+    def after_iteration(self, _model: Any, epoch: int, evals_log: Any) -> bool:
+        return self._on_round(epoch + 1, float(evals_log["valid"]["logloss"][-1]))

@@ -1,0 +1,40 @@
+"""From a member's raw margin to a probability that means what it says: two parameters, by maximum likelihood."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from common.ensemble import Calibration, Vector
+
+MIN_SLOPE = 1e-3
+"""A calibration never turns the order around: a member without information becomes a base rate instead."""
+
+
+def fit_calibration(margin: Vector, y: NDArray[np.int8]) -> Calibration:
+    """The slope (positive) and intercept on margins (n,) in log-odds that make labels (n,) most likely.
+
+    The labels are softened to (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keeps the slope finite where the
+    margins separate the labels and is out of sight otherwise.
+
+    References: Platt (1999), Probabilistic outputs for support vector machines; Lin, Lin & Weng (2007), A note on
+    Platt's probabilistic outputs for support vector machines.
+    """
+    positives = int(y.sum())
+    negatives = len(y) - positives
+    target = np.where(y > 0, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
+    # standardised margins make one step length right for every member
+    centre, spread = float(margin.mean()), float(margin.std()) or 1.0
+    z = (margin - centre) / spread
+
+    def loss_and_gradient(theta: Vector) -> tuple[float, Vector]:
+        logit = theta[0] * z + theta[1]
+        residual = 0.5 * (1.0 + np.tanh(0.5 * logit)) - target
+        loss = float(np.mean(np.logaddexp(0.0, logit) - target * logit))
+        return loss, np.array([float(np.mean(residual * z)), float(np.mean(residual))])
+
+    start = np.array([spread, centre])
+    bounds = [(MIN_SLOPE * spread, None), (None, None)]
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    best = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    slope = float(best.x[0]) / spread
+    return Calibration(slope=slope, intercept=float(best.x[1]) - slope * centre)

@@ -1,0 +1,133 @@
+"""Four Optuna studies in one Ray Tune run, and the pruning of each among its own kind.
+
+One run instead of four: the kinds share the cluster's CPUs and the warmed-up worker processes, and one state
+on disk is what a resumed run reads. A kind has at most `per_kind` trials under way at once. With one, each trial
+is suggested from all of its kind's earlier results, so that the search takes the same path however fast the
+machine is; more make it faster on large clusters and its path a matter of timing.
+"""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from common.members import MAX_ROUNDS, adapter
+
+OBJECTIVE = "log_loss"
+"""What the searches make small: the best log loss so far on the tune part."""
+
+PACE = "pace"
+"""How far a fit has come: rounds times learning rate, so that a slow learner isn't pruned for being slow."""
+
+FIRST_RUNG, REDUCTION, LAST_RUNG = 4.0, 3, float(MAX_ROUNDS)
+"""Pruned at pace 4, 12, 36, ...: below the best third of its kind so far, a trial ends."""
+
+RANDOM_TRIALS = 5
+"""Trials before the Parzen estimator takes over; the first of them is the default."""
+
+
+class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
+    """Suggests for the kind that has most trials left among those that may start one."""
+
+    def __init__(
+        self, kinds: Sequence[str], pruning: "PrunedAmongPeers", *, trials: int, seed: int, per_kind: int
+    ) -> None:
+        super().__init__(metric=OBJECTIVE, mode="min")
+        self._pruning = pruning
+        self._studies = {kind: _study(kind, seed + number) for number, kind in enumerate(kinds)}
+        self._left = dict.fromkeys(kinds, trials)
+        self._running: dict[str, str] = {}
+        self._per_kind = per_kind
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's kind and parameters; nothing while every kind is busy; FINISHED at the end."""
+        left = [kind for kind, trials in self._left.items() if trials > 0]
+        if not left:
+            return Searcher.FINISHED
+        busy = list(self._running.values())
+        free = [kind for kind in left if busy.count(kind) < self._per_kind]
+        if not free:
+            return None
+        kind = max(free, key=self._left.__getitem__)
+        self._left[kind] -= 1
+        self._running[trial_id] = kind
+        return {"kind": kind, "params": self._studies[kind].suggest(trial_id)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass an intermediate result to the study of the trial's kind."""
+        self._studies[self._running[trial_id]].on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study of the trial's kind; that kind may start another one."""
+        kind = self._running.pop(trial_id, None)
+        if kind is not None:
+            self._studies[kind].on_trial_complete(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the state that `restore` reads, with what pruning knows: Ray Tune would forget that."""
+        state = {name: value for name, value in self.__dict__.items() if name != "_pruning"}
+        Path(checkpoint_path).write_bytes(pickle.dumps((state, self._pruning.__dict__)))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Go on from what `save` wrote: the run's own file, never one from elsewhere."""
+        state, pruning = pickle.loads(Path(checkpoint_path).read_bytes())  # noqa: S301
+        self.__dict__.update(state)
+        self._pruning.__dict__.update(pruning)
+
+
+class PrunedAmongPeers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
+    """Successive halving of each kind by itself: a forest is not pruned for losing against a booster.
+
+    References: Li et al. (2020), A system for massively parallel hyperparameter tuning.
+    """
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        super().__init__()
+        self._metric = OBJECTIVE
+        self._of_kind = {
+            kind: ASHAScheduler(
+                time_attr=PACE,
+                metric=OBJECTIVE,
+                mode="min",
+                grace_period=FIRST_RUNG,
+                reduction_factor=REDUCTION,
+                max_t=LAST_RUNG,
+            )
+            for kind in kinds
+        }
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Pass on to the trial's kind."""
+        self._peers(trial).on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> Any:
+        """Whether the trial goes on."""
+        return self._peers(trial).on_trial_result(tune_controller, trial, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Pass on to the trial's kind."""
+        self._peers(trial).on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Pass on to the trial's kind."""
+        self._peers(trial).on_trial_remove(tune_controller, trial)
+
+    def _peers(self, trial: Any) -> Any:
+        return self._of_kind[trial.config["kind"]]
+
+
+def _study(kind: str, seed: int) -> OptunaSearch:
+    members = adapter(kind)
+    return OptunaSearch(
+        space=members.search_space,
+        metric=OBJECTIVE,
+        mode="min",
+        points_to_evaluate=[dict(members.DEFAULTS)],
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS),
+        study_name=kind,
+    )
