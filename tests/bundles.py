@@ -1,0 +1,54 @@
+"""A small bundle of real members, fitted in seconds: for tests of what reads bundles."""
+
+from pathlib import Path
+
+from common.bundle import MEMBER_FILES, Bundle, Manifest, MemberEntry, Probe, seal_bundle
+from common.catalog import Catalog, CatalogHistory
+from common.clock import DAY_US
+from common.daycounts import count
+from common.ensemble import DEFAULT_WEIGHTS, Calibration
+from common.feature_specs import NAMES, SCHEMA_HASH
+from common.members import Fold, adapter
+from common.replay import UserEvents, example_table, x_matrix
+from tests.logs import MONDAY
+
+
+def small_bundle(directory: Path, users: UserEvents, *, through_day: int = MONDAY + 3) -> Bundle:
+    """A bundle fitted on a log's examples up to a day, with the catalog of the end of that day."""
+    end_us = (through_day + 1) * DAY_US
+    known = {user: [event for event in events if event.time_us < end_us] for user, events in users.items()}
+    history = CatalogHistory(Catalog.empty(), count(event for events in known.values() for event in events))
+    table = example_table(known, history, horizon_us=DAY_US, log_end_us=end_us)
+    X, y = x_matrix(table), table["label"].to_numpy()
+    fold = Fold(X[::2], y[::2], X[1::2], y[1::2])
+    (directory / "members").mkdir(parents=True)
+    history.last.write(directory / "catalog.parquet")
+    members = [_member(kind, fold, directory) for kind in MEMBER_FILES]
+    manifest = Manifest(
+        version="small-1",
+        created="2016-08-05T00:00:00Z",
+        feature_schema=SCHEMA_HASH,
+        features=list(NAMES),
+        members=members,
+        threshold=0.5,
+        label_horizon_s=86_400,
+        catalog_through_day=history.last.through_day,
+        probe=Probe(x=[], members={}, ensemble=[]),
+    )
+    return seal_bundle(directory, manifest)
+
+
+def _member(kind: str, fold: Fold, directory: Path) -> MemberEntry:
+    module = adapter(kind)
+    fitted = module.fit(fold, dict(module.DEFAULTS), seed=1, threads=1)
+    module.save(fitted.model, directory / MEMBER_FILES[kind])
+    # each with a calibration of its own, so that one that is forgotten or swapped shows
+    slope = 0.7 + 0.1 * list(MEMBER_FILES).index(kind)
+    return MemberEntry(
+        name=kind,
+        kind=kind,
+        file=MEMBER_FILES[kind],
+        weight=DEFAULT_WEIGHTS[kind],
+        calibration=Calibration(slope=slope, intercept=-0.1),
+        base_margin=0.0,
+    )
