@@ -60,13 +60,17 @@ def raw(users: Mapping[str, Sequence[Event]]) -> pa.Table:
             "event_type": pa.array([names[kind] for kind in table["kind"].to_pylist()]),
             "product_id": table["product"],
             "category_id": pa.array([1] * table.num_rows, pa.int64()),
-            "category_code": pc.replace_with_mask(table["category"], pc.equal(table["category"], ""), None),
-            "brand": pc.replace_with_mask(table["brand"], pc.equal(table["brand"], ""), None),
+            "category_code": _null_if_empty(table["category"]),
+            "brand": _null_if_empty(table["brand"]),
             "price": table["price"],
             "user_id": table["user"],
             "user_session": table["session"],
         }
     )
+
+
+def _null_if_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
 
 
 @st.composite
