@@ -24,7 +24,7 @@ from common.events import Decision, Event
 from common.feature_specs import NAMES
 from common.features import matrix, vector
 from deployments.catalog_keeper import CatalogKeeper
-from deployments.explainer import Contributions, ExplainerClient
+from deployments.contributions import Contributions, ExplainerClient
 from deployments.insights import Finding, Rules
 from deployments.members import MemberClient, Opinions, ask_members
 from deployments.microbatch import MicroBatcher

@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +11,11 @@ from common.bundle import Bundle, open_bundle
 from common.errors import BundleError
 from common.explanation import ShapExplainer
 from common.feature_specs import SCHEMA_HASH, WIDTH
+from deployments.contributions import Contributions, Weights
 from deployments.explanation import LimeExplainer
 
-Weights = dict[str, float]
 
-
-@dataclass(frozen=True)
-class Contributions:
-    """Explanations of some rows: `base` float64 (n,), `values` float64 (n, f); per member where asked for.
-
-    For SHAP `base + values.sum(axis=1)` is the probability. For LIME it is the local surrogate's prediction, and `r2`
-    says how well that surrogate fits.
-    """
-
-    base: NDArray[np.float64]
-    values: NDArray[np.float64]
-    members: dict[str, tuple[float, NDArray[np.float64]]]
-    r2: float | None = None
-
-
-class ExplainerClient(Protocol):
-    """How the explainer is asked; a Serve handle in production."""
-
-    async def shap(self, version: str, rows: bytes, weights: Weights, per_member: bool) -> Contributions: ...
-
-    async def lime(self, version: str, row: bytes, weights: Weights) -> Contributions: ...
-
-
-class ExplainerModel:
+class Explainer:
     """Explains the ensemble of one or more bundle versions."""
 
     def __init__(self, bundle_path: str) -> None:
@@ -55,8 +30,9 @@ class ExplainerModel:
         """Load a bundle's trees and background beside those already served, and warm them up."""
         bundle = open_bundle(Path(bundle_path), feature_schema=SCHEMA_HASH)
         explainer = ShapExplainer.from_bundle(bundle)
-        probe = np.array(bundle.manifest.probe.x[:1], dtype=np.float32)
-        explainer.explain(probe, bundle.manifest.weights)  # compiles what is compiled at first use
+        probe = np.array(bundle.manifest.probe.x[:1], dtype=np.float32).tobytes()
+        # as requests do it, from read-only bytes: kernels are compiled for each kind of array
+        _explain_shap(explainer, _matrix(probe), bundle.manifest.weights, False)
         self._shap[bundle.version] = explainer
         self._bundles[bundle.version] = bundle
         return bundle.version
@@ -83,6 +59,10 @@ class ExplainerModel:
         if bundle is None:
             raise BundleError(f"the explainer does not serve bundle {version}")
         return await asyncio.to_thread(self._explain_lime, bundle, _matrix(row), weights)
+
+    async def alive(self) -> bool:
+        """Whether this replica answers."""
+        return True
 
     def _explain_lime(self, bundle: Bundle, row: NDArray[np.float32], weights: Weights) -> Contributions:
         # made at first use: importing LIME takes seconds, and few ask for it

@@ -18,7 +18,7 @@ from common.members import adapter
 Vector = NDArray[np.float64]
 
 
-class MemberModel:
+class Member:
     """One member of one or more bundle versions, answering with calibrated probabilities.
 
     Vectors and probabilities cross processes as raw bytes (little-endian, row-major): a fan-out serialises its
