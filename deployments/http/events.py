@@ -25,21 +25,24 @@ def routes(service: Service) -> APIRouter:
     async def events(request: Request) -> Response:
         """Store one event or a list; 202 means that all of them are stored. Sent twice, an event counts once."""
         service.principal(request, "events")
-        bodies = await _read(service, request)
+        bodies, is_list = await _read(service, request)
         now_us = service.now_us()
-        batch = [_stored(service, body, now_us, f"{i}.event_time") for i, body in enumerate(bodies)]
+        batch = [
+            _stored(service, body, now_us, f"{i}.event_time" if is_list else "event_time")
+            for i, body in enumerate(bodies)
+        ]
         stored = await service.state.append(batch)
         return json({"stored": sum(stored), "duplicates": len(stored) - sum(stored)}, 202)
 
     return router
 
 
-async def _read(service: Service, request: Request) -> Sequence[EventIn]:
+async def _read(service: Service, request: Request) -> tuple[Sequence[EventIn], bool]:
     """One event or a list of them: the first byte tells, so that errors name the field and not both shapes."""
     body = await service.body(request, BATCH_LIMIT_BYTES)
     if body.lstrip()[:1] == b"[":
-        return EVENT_LIST.validate_json(body)
-    return [EVENT.validate_json(body)]
+        return EVENT_LIST.validate_json(body), True
+    return [EVENT.validate_json(body)], False
 
 
 def _stored(service: Service, body: EventIn, now_us: int, field: str) -> StoredEvent:

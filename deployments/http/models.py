@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from common.clock import from_datetime
 from common.events import ID_PATTERN, KIND_BY_NAME, MAX_PRICE, MAX_TEXT, Decision, Event
@@ -18,6 +18,14 @@ def _printable(text: str) -> str:
     return text
 
 
+def _iso(value: Any) -> Any:
+    # a bare number would be taken as seconds or as milliseconds, by its size
+    if not isinstance(value, str | datetime) or (isinstance(value, str) and "-" not in value):
+        raise ValueError("must be an ISO 8601 time such as 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_iso)]
 Id = Annotated[str, StringConstraints(pattern=f"^{ID_PATTERN}$", strict=True)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strict=True), AfterValidator(_printable)]
 EventType = Literal["view", "cart", "remove_from_cart", "purchase"]
@@ -44,7 +52,7 @@ class UserData(_Body):
     is_weekend: int = Field(ge=0, le=1)
     user_segment: Text | None = None
     experiment_id: Id | None = Field(None, description="the A/B test that this decision takes part in")
-    as_of: datetime | None = Field(None, description=_AS_OF)
+    as_of: Moment | None = Field(None, description=_AS_OF)
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -84,7 +92,7 @@ class EventIn(_Body):
     """One event, in the columns of the event log."""
 
     event_id: Id | None = Field(None, description="sent again with the same id, an event is stored once")
-    event_time: datetime | None = Field(None, description="ISO 8601, UTC where it names no zone; now if left out")
+    event_time: Moment | None = Field(None, description="ISO 8601, UTC where it names no zone; now if left out")
     event_type: EventType
     product_id: Id
     category_id: Id | int | None = Field(None, description="accepted and ignored")
