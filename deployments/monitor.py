@@ -171,7 +171,7 @@ class LabelMonitor:
         known = await self._redis.call("HMGET", self._waiting, *ids)
         due = [Prediction(id_.decode(), *orjson.loads(one)) for id_, one in zip(ids, known, strict=True) if one]
         bought = await self._purchases.bought([self._question(prediction) for prediction in due])
-        arguments: list[Argument] = [SETTLED_CAP, VERSION_FIELDS_CAP]
+        arguments: list[Argument] = [SETTLED_CAP, VERSION_FIELDS_CAP, now_us]
         for prediction, has_bought in zip(due, bought, strict=True):
             outcome = prediction.outcome(bought=has_bought) if self._can_be_known(prediction, now_us) else ""
             arguments += (prediction.request_id, outcome, prediction.bundle_version)

@@ -24,7 +24,10 @@ EVENT_ID_TTL_S = 2 * DAY_S
 """How long an event may be sent again and still be known."""
 
 EVENTS_PER_CALL = 32
-"""Events of one run of the script: fewer replies to read, and Redis is held for 1 ms at most."""
+"""Events of one run of the script: few replies to read, and others wait for Redis 1 to 2 ms at most."""
+
+EVENTS_AT_ONCE = 256
+"""Events of one round trip, so that a large batch does not miss the deadline of a call on a busy machine."""
 
 _FIELDS = len(Event._fields)
 
@@ -63,20 +66,17 @@ class WindowStore:
         """Store events; False for each whose id had been stored before: the first content stays.
 
         An event moves its user's window, the counts of its day, the index of purchases and the outcomes of
-        experiments in one atomic step, so the caller has nothing else to tell. One round trip for all events.
+        experiments in one atomic step, so the caller has nothing else to tell. One round trip for 256 events.
 
         Raises:
             StateUnavailable: Redis does not answer. Some events may be stored; sending all of them again is safe.
         """
-        fixed_keys = (self._redis.key(daycounts.DAYS), self._redis.key(daycounts.REVISION))
-        fixed = self._fixed_arguments()
-        calls = []
-        for start in range(0, len(batch), EVENTS_PER_CALL):
-            events = batch[start : start + EVENTS_PER_CALL]
-            keys = [*fixed_keys, *chain.from_iterable(map(self._keys_of, events))]
-            calls.append(ScriptCall(keys, [*fixed, *chain.from_iterable(map(_arguments_of, events))]))
-        replies = await self._redis.run(self._append, calls)
-        return [stored == 1 for reply in replies for stored in reply]
+        stored: list[bool] = []
+        for start in range(0, len(batch), EVENTS_AT_ONCE):
+            calls = self._calls(batch[start : start + EVENTS_AT_ONCE])
+            replies = await self._redis.run(self._append, calls)
+            stored += [one == 1 for reply in replies for one in reply]
+        return stored
 
     async def windows(self, queries: Sequence[tuple[str, int]]) -> list[list[Event]]:
         """For each (user, as_of_us) `window_at(<the user's events, sorted>, as_of_us)`, in one round trip.
@@ -101,6 +101,16 @@ class WindowStore:
             windows.append(window_at(events, as_of_us))
             start = end
         return windows
+
+    def _calls(self, batch: Sequence[StoredEvent]) -> list[ScriptCall]:
+        fixed_keys = (self._redis.key(daycounts.DAYS), self._redis.key(daycounts.REVISION))
+        fixed = self._fixed_arguments()
+        calls = []
+        for start in range(0, len(batch), EVENTS_PER_CALL):
+            events = batch[start : start + EVENTS_PER_CALL]
+            keys = [*fixed_keys, *chain.from_iterable(map(self._keys_of, events))]
+            calls.append(ScriptCall(keys, [*fixed, *chain.from_iterable(map(_arguments_of, events))]))
+        return calls
 
     def _fixed_arguments(self) -> tuple[Argument, ...]:
         return (

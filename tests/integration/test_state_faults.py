@@ -1,6 +1,7 @@
 """Redis frozen, killed, full or wrong: always `StateUnavailable`, soon, and nothing acknowledged is lost."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -21,7 +22,7 @@ from tests.logs import NOON_US, event
 pytestmark = pytest.mark.anyio
 
 TIMEOUT_S = 0.2
-PATIENCE_S = 2 * TIMEOUT_S + 0.6
+PATIENCE_S = 2 * TIMEOUT_S + 1.1
 """Twice the timeout by contract, and what a busy machine adds."""
 
 EXPERIMENT = Experiment(
@@ -70,12 +71,14 @@ async def assert_all_unavailable(redis):
 
 
 async def test_a_frozen_redis_is_unavailable_in_time_to_every_operation(own_redis, connect):
-    redis = connect(own_redis.url, timeout_s=TIMEOUT_S)
-    await ExperimentStore(redis).define(EXPERIMENT, 0)
+    await ExperimentStore(connect(own_redis.url, timeout_s=5.0)).define(EXPERIMENT, 0)
+    connected = connect(own_redis.url, timeout_s=TIMEOUT_S)
+    with contextlib.suppress(StateUnavailable):  # connects, however busy the machine is
+        await connected.call("PING")
 
     own_redis.freeze()
 
-    await assert_all_unavailable(redis)
+    await assert_all_unavailable(connected)
     await assert_all_unavailable(connect(own_redis.url, timeout_s=TIMEOUT_S))
 
 
@@ -92,7 +95,7 @@ async def test_many_callers_of_a_frozen_redis_wait_no_longer_than_one(own_redis,
 
 
 async def test_what_a_frozen_redis_took_in_is_not_stored_twice(own_redis, connect):
-    redis = connect(own_redis.url)
+    redis = connect(own_redis.url, timeout_s=0.5)
     store, metrics = WindowStore(redis), Metrics(redis)
     journal_store = JournalStore(redis)
     journal = Journal(journal_store)
@@ -101,7 +104,7 @@ async def test_what_a_frozen_redis_took_in_is_not_stored_twice(own_redis, connec
     journal.put_nowait({"request_id": "r"})
 
     own_redis.freeze()
-    for _ in range(3):
+    for _ in range(2):
         for write in (lambda: store.append(BATCH), metrics.flush, journal.flush):
             with pytest.raises(StateUnavailable):
                 await write()
@@ -117,7 +120,8 @@ async def test_what_a_frozen_redis_took_in_is_not_stored_twice(own_redis, connec
 
 
 async def test_after_a_timeout_redis_gets_a_rest(own_redis, connect):
-    redis = connect(own_redis.url, timeout_s=TIMEOUT_S, rest_s=60.0)
+    timeout_s = 1.0
+    redis = connect(own_redis.url, timeout_s=timeout_s, rest_s=60.0)
     await redis.call("PING")
     own_redis.freeze()
     with pytest.raises(StateUnavailable):
@@ -128,13 +132,13 @@ async def test_after_a_timeout_redis_gets_a_rest(own_redis, connect):
         with pytest.raises(StateUnavailable):
             await redis.call("PING")
 
-    assert time.monotonic() - started_s < TIMEOUT_S
+    assert time.monotonic() - started_s < timeout_s
 
 
 async def test_asks_again_after_the_rest(own_redis):
     now_s = 0.0
-    opened = StateRedis.connect(own_redis.url)._redis
-    redis = StateRedis(opened, deadline_s=0.2, rest_s=10.0, monotonic=lambda: now_s)
+    opened = StateRedis.connect(own_redis.url, timeout_s=1.0)._redis
+    redis = StateRedis(opened, deadline_s=1.0, rest_s=10.0, monotonic=lambda: now_s)
     own_redis.freeze()
     with pytest.raises(StateUnavailable):
         await redis.call("PING")

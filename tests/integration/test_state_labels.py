@@ -93,6 +93,15 @@ async def test_a_prediction_counts_once_however_often_it_is_in_the_journal(redis
     assert await labels.mature(DUE_US) == 1
 
 
+async def test_the_first_prediction_of_an_id_is_the_one_that_counts(redis):
+    await JournalStore(redis).write([predicted("1"), predicted("1", yes=False, at_us=NOON_US + HOUR_US)])
+    labels = LabelMonitor(redis)
+
+    assert await labels.mature(DUE_US) == 1
+
+    assert await labels.quality() == {"v1": Confusion(fp=1)}
+
+
 async def test_another_monitor_goes_on_where_one_was_ended(redis):
     journal = JournalStore(redis)
     await journal.write([predicted(str(i)) for i in range(1_234)])
@@ -133,6 +142,37 @@ async def test_a_monitor_that_is_ended_between_reading_and_counting_counts_once(
     assert (await LabelMonitor(redis).quality())["v1"].labels == 20
 
 
+async def test_a_monitor_that_falls_behind_another_does_not_turn_it_back(redis, monkeypatch):
+    journal, slow = JournalStore(redis), LabelMonitor(redis)
+    await journal.write([predicted(str(i)) for i in range(monitor.AT_ONCE + 1)])
+    read = slow._journal.after
+
+    async def reads_just_before_another_monitor(*page):
+        entries = await read(*page)
+        await LabelMonitor(redis).mature(NOON_US)
+        await redis.call("XTRIM", redis.key("journal"), "MAXLEN", 0)
+        return entries
+
+    last = (await journal.after("0", 1_000))[-1].entry_id
+    monkeypatch.setattr(slow._journal, "after", reads_just_before_another_monitor)
+    await slow.mature(NOON_US)
+
+    assert await redis.call("GET", redis.key("labels-position")) == last.encode()
+
+
+async def test_remembers_what_was_counted_last_however_old_its_decision_is(redis, monkeypatch):
+    monkeypatch.setattr(monitor, "SETTLED_CAP", 2)
+    journal, labels = JournalStore(redis), LabelMonitor(redis)
+    await journal.write([predicted("new-1"), predicted("new-2")])
+    assert await labels.mature(DUE_US) == 2
+
+    for _ in range(2):
+        await journal.write([predicted("a-old", at_us=NOON_US - DAY_US)])
+        await labels.mature(DUE_US + 1)
+
+    assert (await labels.quality())["v1"].labels == 3
+
+
 async def test_ignores_what_is_no_prediction(redis):
     await JournalStore(redis).write([{"something": "else"}, predicted("1")])
 
@@ -142,7 +182,7 @@ async def test_ignores_what_is_no_prediction(redis):
 async def test_takes_a_bounded_number_for_each_stretch_of_time(redis):
     slot_us = DUE_US // SLOT_US * SLOT_US - HORIZON_US
     await JournalStore(redis).write(
-        [predicted(f"{slot}-{i}", at_us=slot_us + slot * SLOT_US + i) for slot in range(3) for i in range(10)]
+        [predicted(f"{slot}-{i}", at_us=slot_us + slot * SLOT_US + i) for slot in (2, 1, 0) for i in range(10)]
     )
     labels = LabelMonitor(redis, waiting_per_slot=4)
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.errors import StateUnavailable
 from deployments.metric_specs import BY_NAME, METRICS
-from deployments.metrics import Metrics
+from deployments.metrics import MAX_LABEL_CHARS, Metrics
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +114,7 @@ async def test_what_was_flushed_without_an_answer_is_counted_once(redis, monkeyp
 
 
 async def test_without_redis_the_last_figures_go_on_growing(own_redis, connect):
-    metrics, other = (Metrics(connect(own_redis.url)) for _ in range(2))
+    metrics, other = (Metrics(connect(own_redis.url, timeout_s=5.0)) for _ in range(2))
     metrics.inc("predictions_total", "ensemble", by=10)
     other.inc("predictions_total", "ensemble", by=100)
     await other.flush()
@@ -168,6 +168,16 @@ async def test_ten_thousand_users_and_hostile_strings_cannot_grow_it(redis):
     assert sum(counted.values()) == total
     assert counted[("experiment", "other"), ("variant", "other")] == total - spec.cap
     assert await redis.call("SCARD", redis.key("metrics-labels", spec.name)) == spec.cap
+
+
+async def test_a_label_value_that_is_too_long_is_other(redis):
+    metrics = Metrics(redis)
+    for chars in (MAX_LABEL_CHARS, MAX_LABEL_CHARS + 1):
+        metrics.inc("degraded_total", "x" * chars)
+
+    parts = {labels for name, labels in samples(await metrics.render()) if name == "degraded_total"}
+
+    assert parts == {(("part", "x" * MAX_LABEL_CHARS),), (("part", "other"),)}
 
 
 async def test_strange_label_values_come_out_as_they_went_in(redis):

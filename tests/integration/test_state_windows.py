@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.clock import DAY_US
 from common.window import MAX_AGE_US, MAX_EVENTS, window_at
-from deployments.state.windows import EVENTS_PER_CALL, WINDOW_CAP, StoredEvent, WindowStore, content_id
+from deployments.state.windows import EVENTS_AT_ONCE, EVENTS_PER_CALL, WINDOW_CAP, StoredEvent, WindowStore, content_id
 from tests.logs import CART, NOON_US, PURCHASE, VIEW, event, histories
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +130,7 @@ async def test_one_of_two_who_send_the_same_event_at_once_stores_it(redis, redis
 
 async def test_batches_of_every_size_answer_in_order(redis):
     store = WindowStore(redis)
-    for size in (0, 1, EVENTS_PER_CALL - 1, EVENTS_PER_CALL, EVENTS_PER_CALL + 1, 3 * EVENTS_PER_CALL + 5):
+    for size in (0, 1, EVENTS_PER_CALL - 1, EVENTS_PER_CALL, EVENTS_PER_CALL + 1, 2 * EVENTS_AT_ONCE + 5):
         user = next(_users)
         batch = stored(user, [event(second) for second in range(size)])
         await store.append(batch[::2])
