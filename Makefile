@@ -39,7 +39,7 @@ check: install ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "error: not formatted. Run: make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 
 format: install ## rewrite the code in the house format
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [serving|explanation|score] [--seconds S]`: measure what the README claims. Needs a champion."""
+"""`python -m benchmarks [serving|explanation|score]`: measure what the README claims. Needs a champion."""
 
 import argparse
 import importlib
