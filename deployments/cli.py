@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.clock import now_us
@@ -15,9 +15,14 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code. 2 with one line on stderr for every error that is ours."""
-    given = _parser().parse_args(arguments)
+    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
+    given = _parser(given_arguments[:1]).parse_args(given_arguments)
+    return _reported(lambda: int(given.run(given)))
+
+
+def _reported(work: Callable[[], int]) -> int:
     try:
-        return int(given.run(given))
+        return work()
     except CartcastError as error:
         print(f"error: {_sentence(str(error))}", file=sys.stderr)
         return 2
@@ -25,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deployments",
         description="Answers from a trained bundle: over HTTP, or for a whole log at once.",
@@ -35,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_token(commands)
-    _add_score(commands)
+    _add_score(commands, in_full=command == ["score"])
     return parser
 
 
@@ -71,31 +76,23 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     token.set_defaults(run=_token)
 
 
-def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    score = commands.add_parser(
-        "score",
-        help="score the decision points of an event log, in batch",
-        description="Score decision points on Ray Data and write Parquet: the point, purchase_probability, one "
-        "column per member, bundle_version. Probabilities are those that HTTP gives for the same decision.",
-    )
-    score.add_argument("--events", type=Path, nargs="+", required=True, metavar="PATH", help="CSV, CSV.gz or Parquet")
-    score.add_argument(
-        "--points",
-        type=Path,
-        metavar="PATH",
-        help="user_id, user_session, product_id, as_of of each decision; every decision point of the log if not given",
-    )
-    score.add_argument("--out", type=Path, required=True, metavar="DIR", help="the directory to write to")
-    which = score.add_mutually_exclusive_group()
-    which.add_argument("--version", help="use this bundle version instead of the champion")
-    which.add_argument("--alias", help="use what this registry alias names (champion)")
+def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *, in_full: bool) -> None:
+    """Its arguments are its own to say, but saying them imports Ray: too early for `serve`, too slow for `token`."""
+    score = commands.add_parser("score", help="score the decision points of an event log, in batch")
+    if in_full:
+        importlib.import_module("deployments.score").add_arguments(score)
     score.set_defaults(run=_score)
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from deployments.serving import ServeOptions, run
+    from deployments.guardian import guarded
 
-    return run(ServeOptions(given.config, given.version, given.alias, given.port, given.address))
+    def serve() -> int:
+        from deployments.serving import ServeOptions, run
+
+        return run(ServeOptions(given.config, given.version, given.alias, given.port, given.address))
+
+    return guarded(lambda: _reported(serve))
 
 
 def _token(given: argparse.Namespace) -> int:
@@ -108,8 +105,8 @@ def _token(given: argparse.Namespace) -> int:
 
 
 def _score(given: argparse.Namespace) -> int:
-    score = importlib.import_module("deployments.score")
-    return int(score.run(given) or 0)
+    importlib.import_module("deployments.score").run(given)
+    return 0
 
 
 def _sentence(text: str) -> str:

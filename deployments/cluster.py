@@ -85,10 +85,11 @@ class LocalCluster:
     def stop(self) -> None:
         """End Serve, then Ray, then whatever of them has not ended by itself."""
         ours = self._processes()
-        _stop_serve()
-        import ray
+        if not self.failed():  # without GCS or raylet every call to Ray waits a minute, and then ends this process
+            _stop_serve()
+            import ray
 
-        ray.shutdown()
+            ray.shutdown()
         processes.end(ours, grace_s=1)
 
     def failed(self) -> str:

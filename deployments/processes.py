@@ -103,6 +103,12 @@ def _bears(process: psutil.Process, run_directory: str) -> bool:
     if process.pid == os.getpid():
         return False
     try:
-        return bool(process.uids().real == os.getuid() and process.environ().get(MARK) == run_directory)
+        if process.uids().real != os.getuid():
+            return False
+        if process.environ().get(MARK) == run_directory:
+            return True
+        # Ray's agents write their new names over their environment; their logs are still in the run's directory
+        is_ray = process.name().startswith("ray::")
+        return is_ray and any(file.path.startswith(f"{run_directory}/") for file in process.open_files())
     except (psutil.Error, OSError):
         return False

@@ -16,6 +16,8 @@ from typing import IO
 
 import psutil  # type: ignore[import-untyped]
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from common.errors import ConfigError, StartError, StateUnavailable
 from deployments import ports, processes
@@ -27,6 +29,9 @@ START_TIMEOUT_S = 60.0
 """Reading back a long append-only file takes a while: about 1 s per 100 MB."""
 
 STOP_TIMEOUT_S = 5.0
+
+_NO_RETRY = Retry(NoBackoff(), 0)
+"""redis-py 8 tries three times, over 3 s, also where the password is wrong; what waits here does it by itself."""
 
 _CONFIG = """\
 bind {host}
@@ -166,7 +171,7 @@ class RedisServer:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with redis.Redis(host=LOOPBACK, port=self.port, password=self._password, socket_timeout=2) as client:
+        with redis.Redis.from_url(self.url, socket_timeout=2, retry=_NO_RETRY) as client:
             while time.monotonic() < deadline:
                 if not self.running:
                     raise StartError("redis-server ended at once", remedy=f"Read {self._directory / 'redis.log'}")
@@ -188,7 +193,7 @@ def require_redis(url: str) -> str:
     """
     remedy = "Correct REDIS_URL, or unset it to get an embedded Redis"
     try:
-        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=_NO_RETRY)
     except ValueError as error:
         raise ConfigError(f"REDIS_URL cannot be used: {error}", remedy=remedy) from error
     options = client.connection_pool.connection_kwargs

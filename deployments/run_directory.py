@@ -45,6 +45,11 @@ class RunDirectory:
         self._make_empty()
         return named
 
+    @property
+    def claimed(self) -> bool:
+        """Whether this process holds the directory: only then is anything in it, or marked with it, ours to end."""
+        return self._lock is not None
+
     def release(self, *, keep: bool) -> None:
         """Let go; what is in the directory is removed, unless it is kept to be read after a failure."""
         if self._lock is None:

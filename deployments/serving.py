@@ -42,14 +42,13 @@ class ServeOptions:
 
 
 def run(options: ServeOptions, clock: Clock = now_us) -> int:
-    """Serve until a signal, the end of the parent, or a failure; gives the exit code.
+    """Serve until a signal or a failure; gives the exit code.
 
     0 after being stopped while serving, 128 + the signal's number if stopped before that.
 
     Raises:
         CartcastError: it did not come up, or ended; everything that was started is gone.
     """
-    processes.end_when_parent_ends()
     signals = StopSignals()
     signals.install()
     service = Service(options, signals, clock)
@@ -57,6 +56,7 @@ def run(options: ServeOptions, clock: Clock = now_us) -> int:
         service.bring_up()
         service.watch()
     except Stopped as stopped:
+        signals.shield()
         return 0 if service.is_ready else 128 + stopped.signal_number
     finally:
         signals.shield()
@@ -128,8 +128,10 @@ class Service:
 
     def take_down(self) -> None:
         """End what was started, in the opposite order, and see to it that nothing is left."""
+        if not self._run.claimed:
+            return
         started = self._cluster is not None or self._redis is not None
-        failed = started and not self.is_ready and not self._signals.received
+        failed = started and not self.is_ready and self._signals.received is None
         if started:
             self._narration.step("stopping")
         with contextlib.ExitStack() as steps:  # last in, first out; each runs whatever becomes of the others
@@ -205,12 +207,16 @@ class Service:
         application.deploy()
         self._signals.check()
         self._narration.step("Ray Serve and HAProxy are up")
-        application.wait_until_running(deadline, self._narration.waiting)
+        application.wait_until_running(deadline, self._wait_for)
         self._narration.step("every deployment is up")
-        wait_until_ready(self._host, self._settings.http_port, deadline, self._narration.waiting)
+        wait_until_ready(self._host, self._settings.http_port, deadline, self._wait_for)
         self._signals.check()
         self._narration.step("ready")
         self._narration.close()
+
+    def _wait_for(self, what: str) -> None:
+        self._signals.check()
+        self._narration.waiting(what)
 
     def _completed(self, config: dict[str, Any], bundle: RegisteredBundle) -> dict[str, Any]:
         """On a local cluster replicas listen on loopback whatever the public host is: HAProxy alone is public."""

@@ -1,7 +1,15 @@
-"""SIGINT, SIGTERM and SIGHUP as one exception, raised once; what cleans up after it is not interrupted again."""
+"""SIGINT, SIGTERM and SIGHUP as one exception; what cleans up after it is not interrupted again."""
 
 import signal
+import socket
+import sys
+import time
 from types import FrameType
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+REPEAT_S = 0.5
+"""A signal so soon after another is the same one, come on two ways: from the terminal and from the guardian."""
 
 
 class Stopped(BaseException):
@@ -13,37 +21,63 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """Turns the first signal into `Stopped` in the main thread, and passes over the others."""
+    """Turns signals into `Stopped` in the main thread, until what cleans up has begun.
+
+    An exception can get lost: raised inside a callback of a C library, in code that runs at a fork, or while
+    `ray.init` has its own handler in place. So it is raised again at the next signal, and the interpreter also notes
+    each signal in a socket, which `check` reads.
+    """
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._raised_s = float("-inf")
         self._shielded = False
+        self._notes, self._noted = socket.socketpair()
+        self._notes.setblocking(False)
+        self._noted.setblocking(False)
 
     def install(self) -> None:
         """Take over the signals; again after `ray.init`, which sets a handler of its own for SIGTERM.
 
         SIGHUP stays ignored if it was: nohup says that a closed terminal is no reason to stop.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.set_wakeup_fd(self._noted.fileno(), warn_on_full_buffer=False)
+        sys.unraisablehook = _report_unless_stopped
+        for number in STOPPING:
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
-    def check(self) -> None:
-        """Raises Stopped if a signal came whose exception got lost in a library."""
-        if self._received is not None:
-            raise Stopped(self._received)
-
     @property
-    def received(self) -> bool:
-        """Whether a signal asked to stop."""
-        return self._received is not None
+    def received(self) -> int | None:
+        """The number of the first signal that asked to stop, if one did."""
+        if self._received is None and not self._shielded:
+            try:
+                numbers = self._notes.recv(4_096)
+            except BlockingIOError:
+                numbers = b""
+            self._received = next((number for number in numbers if number in STOPPING), None)
+        return self._received
+
+    def check(self) -> None:
+        """Raises Stopped if a signal came whose exception got lost."""
+        if self.received is not None:
+            raise Stopped(self.received)
 
     def shield(self) -> None:
         """From here on no signal interrupts: cleaning up runs to its end."""
+        _ = self.received
         self._shielded = True
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._shielded or self._received is not None:
+        now_s = time.monotonic()
+        if self._shielded or now_s - self._raised_s < REPEAT_S:
             return
-        self._received = number
-        raise Stopped(number)
+        self._raised_s = now_s
+        self._received = self._received or number
+        raise Stopped(self._received)
+
+
+def _report_unless_stopped(lost: "sys.UnraisableHookArgs") -> None:
+    """An exception that got lost is shown, as ever; that of a signal is not lost, only late."""
+    if lost.exc_type is not Stopped:
+        sys.__unraisablehook__(lost)

@@ -15,7 +15,10 @@ from deployments.stop_signals import Stopped, StopSignals
 def signals():
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    hook = sys.unraisablehook
     yield StopSignals()
+    signal.set_wakeup_fd(-1)
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -28,16 +31,28 @@ def test_the_first_signal_stops(signals, number):
         os.kill(os.getpid(), number)
 
     assert stopped.value.signal_number == number
-    assert signals.received
+    assert signals.received == number
 
 
-def test_the_second_signal_changes_nothing(signals):
+def test_signals_in_quick_succession_are_one(signals):
     signals.install()
     with pytest.raises(Stopped):
         os.kill(os.getpid(), signal.SIGINT)
 
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_later_signal_stops_again_what_went_on_all_the_same(signals, monkeypatch):
+    signals.install()
+    with pytest.raises(Stopped):
+        os.kill(os.getpid(), signal.SIGINT)
+    monkeypatch.setattr("deployments.stop_signals.REPEAT_S", 0.0)
+
+    with pytest.raises(Stopped) as stopped:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert stopped.value.signal_number == signal.SIGINT  # the first one is why
 
 
 def test_a_stop_that_a_library_swallowed_is_remembered(signals):
@@ -49,6 +64,26 @@ def test_a_stop_that_a_library_swallowed_is_remembered(signals):
         signals.check()
 
 
+def test_a_signal_that_another_handler_took_is_remembered(signals):
+    signals.install()
+    signal.signal(signal.SIGTERM, lambda *_: None)  # as ray.init does for a while
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped) as stopped:
+        signals.check()
+
+    assert stopped.value.signal_number == signal.SIGTERM
+
+
+def test_other_signals_are_not_taken_for_a_stop(signals):
+    signals.install()
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+    signals.check()
+
+
 def test_nothing_interrupts_cleaning_up(signals):
     signals.install()
     signals.shield()
@@ -56,7 +91,7 @@ def test_nothing_interrupts_cleaning_up(signals):
     os.kill(os.getpid(), signal.SIGINT)
 
     signals.check()
-    assert not signals.received
+    assert signals.received is None
 
 
 def test_a_closed_terminal_does_not_stop_what_runs_under_nohup():
