@@ -1,7 +1,9 @@
 """The Ray that batch scoring runs on: one that is there, or its own on this machine; and what it says, kept quiet."""
 
+import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,12 +11,15 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from common.errors import CartcastError, UnavailableError
+from deployments import processes
 
 OBJECT_STORE_BYTES = 2**30
 """Of a cluster of our own: blocks pass through it, nothing is kept there."""
+
+KNOCK_S = 5.0
 
 
 @contextmanager
@@ -28,26 +33,42 @@ def ray_cluster(address: str | None = None) -> Iterator[int]:
     Raises:
         UnavailableError: no cluster answers at the address.
     """
-    started = not ray.is_initialized()
-    if started:
-        _connect(address or os.environ.get("RAY_ADDRESS") or None)
-    try:
-        with _quiet():
-            yield max(1, int(ray.cluster_resources().get("CPU", 1)))
-    finally:
-        if started:
-            ray.shutdown()
+    where = address or os.environ.get("RAY_ADDRESS")
+    with contextlib.nullcontext() if ray.is_initialized() else _connected(where), _quiet():
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 @contextmanager
 def errors_of_tasks() -> Iterator[None]:
-    """Raise an error of ours as it was raised in the task, without Ray's wrapping."""
+    """Raise an error of ours as it was raised in the task, without Ray's wrapping.
+
+    Raises:
+        UnavailableError: a process that worked on it died, again and again.
+    """
     try:
         yield
     except RayTaskError as error:
         if isinstance(error.cause, CartcastError):
             raise error.cause from None
         raise
+    except (ActorDiedError, OutOfMemoryError, WorkerCrashedError) as error:
+        raise UnavailableError(
+            f"a worker process died: {str(error).splitlines()[0]}",
+            remedy="If memory ran out, use fewer --actors; Ray's logs say more",
+        ) from error
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    before = set(processes.descendants())
+    try:
+        _connect(address)
+        yield
+    finally:
+        # Ray's agents outlive their raylet when the start is interrupted
+        ours = [process for process in processes.descendants() if process not in before]
+        ray.shutdown()
+        processes.end(ours, grace_s=2)
 
 
 def _connect(address: str | None) -> None:
@@ -59,15 +80,22 @@ def _connect(address: str | None) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": False,
     }
+    options = {} if address else own
     try:
-        ray.init(
-            address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
-        )
-    except (ConnectionError, ValueError) as error:
+        _knock(address or "")
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, ValueError) as error:
         raise UnavailableError(
             f"no Ray cluster answers at {address}",
             remedy="Start it, or leave out --address and RAY_ADDRESS to work on this machine alone",
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raises OSError if nobody listens at host:port; Ray itself would try for ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 @contextmanager

@@ -18,11 +18,14 @@ from ray.data import ActorPoolStrategy
 from common.bundle import open_bundle
 from common.catalog import Catalog
 from common.feature_specs import SCHEMA_HASH
+from common.log_files import Part, plan_parts
 from common.quarantine import MAX_RATIO
 from deployments.scoring.cluster import errors_of_tasks, ray_cluster
 from deployments.scoring.ensemble import RANGE, ROWS, ScoringActor
 from deployments.scoring.output import REJECTED_DIR, Output, output_at
 from deployments.scoring.partition import Range, ranges_of
+from deployments.scoring.points import Part as PointPart
+from deployments.scoring.points import plan_points
 from deployments.scoring.progress import ScoringProgress
 from deployments.scoring.reading import SortedLog, SortedRows, sort_log, sort_points
 from deployments.scoring.vectors import Catalogs, Inputs, featured
@@ -81,13 +84,16 @@ def score(job: Job, progress: ScoringProgress) -> Summary:
         CartcastError: an input, the bundle, the cluster or the output can't be used.
     """
     started_s = time.monotonic()
+    # what is not there is said at once, before Ray has started
+    parts = plan_parts(job.events)
+    point_parts = None if job.points is None else plan_points(job.points)
     bundle = open_bundle(job.bundle, feature_schema=SCHEMA_HASH)
     catalog = Catalog.read(bundle.file("catalog.parquet"))
     summary = Summary(bundle.version, job.out)
     with output_at(job.out, overwrite=job.overwrite) as output, progress:
         progress.stage("starting Ray")
         with ray_cluster(job.address) as cpus:
-            log, points = _sorted(job, output, progress)
+            log, points = _sorted(job, parts, point_parts, output, progress)
             catalogs = ray.put(Catalogs(catalog, log.days))
             summary.rows = _score_ranges(job, output, log, points, catalogs, cpus, progress)
         summary.rejected = output.rejections()
@@ -97,19 +103,25 @@ def score(job: Job, progress: ScoringProgress) -> Summary:
     return summary
 
 
-def _sorted(job: Job, output: Output, progress: ScoringProgress) -> tuple[SortedLog, SortedRows | None]:
+def _sorted(
+    job: Job,
+    parts: Sequence[Part],
+    point_parts: Sequence[PointPart] | None,
+    output: Output,
+    progress: ScoringProgress,
+) -> tuple[SortedLog, SortedRows | None]:
     progress.stage("reading events")
     log = sort_log(
-        job.events,
+        parts,
         output.events,
         quarantine_dir=job.quarantine_dir,
         max_quarantine_ratio=job.max_quarantine_ratio,
         seen=progress.rows,
     )
-    if job.points is None:
+    if point_parts is None:
         return log, None
     progress.stage("reading points")
-    return log, sort_points(job.points, output.points, output.rejected, seen=progress.rows)
+    return log, sort_points(point_parts, output.points, output.rejected, seen=progress.rows)
 
 
 def _score_ranges(

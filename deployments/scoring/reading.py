@@ -3,7 +3,7 @@
 Only counts, file names and rows set aside reach the driver.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +16,7 @@ import ray.data
 
 from common.daycounts import DayCounts, from_table, merge, to_table
 from common.eventlog import kept
-from common.log_files import Part, plan_parts, read_parts
+from common.log_files import Part, read_parts
 from common.quarantine import collect, digest
 from common.replay import day_counts_of
 from deployments.scoring import points as point_files
@@ -51,28 +51,27 @@ class SortedLog(SortedRows):
 
 
 def sort_log(
-    paths: Iterable[str | Path], directory: Path, *, quarantine_dir: Path, max_quarantine_ratio: float, seen: Seen
+    parts: Sequence[Part], directory: Path, *, quarantine_dir: Path, max_quarantine_ratio: float, seen: Seen
 ) -> SortedLog:
-    """The events of a log, sorted into files below `directory`.
+    """The events of a log's parts, sorted into files below `directory`.
 
     Raises:
-        EventLogError: the log is missing, unreadable, empty, or breaks the schema too often.
+        EventLogError: the log is damaged or breaks the schema too often.
     """
     log = SortedLog()
-    report = collect(_digests(plan_parts(paths), directory, log, seen), quarantine_dir)
+    report = collect(_digests(parts, directory, log, seen), quarantine_dir)
     report.require_usable(max_quarantine_ratio)
     return log
 
 
-def sort_points(path: Path, directory: Path, rejected: Path, *, seen: Seen) -> SortedRows:
-    """The points of a file (or a directory of them), sorted into files below `directory`.
+def sort_points(parts: Sequence[point_files.Part], directory: Path, rejected: Path, *, seen: Seen) -> SortedRows:
+    """The points of some parts, sorted into files below `directory`.
 
     Points that can't be asked are written to `rejected`.
 
     Raises:
-        InputError: the points are missing or unreadable, or lack columns.
+        InputError: a file is damaged.
     """
-    parts = point_files.plan_points(path)
     asked = SortedRows()
     places = {"directory": str(directory), "rejected": str(rejected)}
     for row in _rows_of_tasks([part._asdict() for part in parts], _sort_points, places):
