@@ -32,7 +32,8 @@ def fit_calibration(margin: Vector, y: NDArray[np.int8]) -> Calibration:
         loss = float(np.mean(np.logaddexp(0.0, logit) - target * logit))
         return loss, np.array([float(np.mean(residual * z)), float(np.mean(residual))])
 
-    start = np.array([spread, centre])
+    rate = float(target.mean())
+    start = np.array([1.0, np.log(rate / (1.0 - rate))])
     bounds = [(MIN_SLOPE * spread, None), (None, None)]
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
     best = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)

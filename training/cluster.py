@@ -1,14 +1,38 @@
-"""The Ray cluster that a training run works on: one that is running already, or its own on this machine."""
+"""The Ray cluster that a training run works on: one that is running already, or its own on this machine.
+
+The local one listens on loopback alone, keeps its files in a directory that goes with it, and lets in only who has
+the token of the state directory. Ray reads these variables when it is imported: so `prepare` comes first, and nothing
+that imports Ray is imported before.
+"""
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
-import ray
 
 from common.errors import UnavailableError
+
+ADDRESS = "RAY_ADDRESS"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def prepare(address: str | None, token: Path) -> None:
+    """Set what Ray reads when it is imported, here and in the processes that it starts."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning about what we don't use
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    if address or os.environ.get(ADDRESS):
+        return
+    _ensure_token(token)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    # Ray's switch for clusters of one machine: its address is 127.0.0.1 then, and Ray listens nowhere else
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 @contextmanager
@@ -20,26 +44,45 @@ def ray_cluster(address: str | None = None) -> Iterator[int]:
             CPUs as there are physical cores, since two fits on one core gain nothing.
 
     Raises:
-        UnavailableError: no cluster answers at the address.
+        UnavailableError: no cluster answers at the address, or the local one does not start.
     """
+    import ray
+
     if ray.is_initialized():
         yield _cpus()
         return
-    # nothing is reported to anyone, and Ray's own chatter stays out of the progress display
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    where = address or os.environ.get("RAY_ADDRESS") or None
-    local = {} if where else {"num_cpus": psutil.cpu_count(logical=False) or 1, "include_dashboard": False}
-    try:
-        ray.init(address=where or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, ValueError) as error:
-        remedy = "Start it, or leave out --address and RAY_ADDRESS to work on this machine alone"
-        raise UnavailableError(f"no Ray cluster answers at {where}", remedy=remedy) from error
-    try:
-        yield _cpus()
-    finally:
-        ray.shutdown()
+    where = address or os.environ.get(ADDRESS)
+    with tempfile.TemporaryDirectory(prefix="cartcast-", ignore_cleanup_errors=True) as directory:
+        local: dict[str, Any] = {
+            "num_cpus": psutil.cpu_count(logical=False) or 1,
+            "include_dashboard": False,
+            "_temp_dir": str(Path(directory) / "ray"),
+        }
+        try:
+            ray.init(where or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if where else local))
+        except (ConnectionError, ValueError) as error:
+            remedy = f"Start it, or leave out --address and {ADDRESS} to work on this machine alone"
+            raise UnavailableError(f"no Ray cluster answers at {where}", remedy=remedy) from error
+        except RuntimeError as error:
+            raise UnavailableError(f"Ray does not start: {str(error).splitlines()[0]}") from error
+        try:
+            yield _cpus()
+        finally:
+            ray.shutdown()
 
 
 def _cpus() -> int:
+    import ray
+
     return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _ensure_token(path: Path) -> None:
+    """A random secret at `path`, readable by its owner alone from its first byte; one that is there stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(os.urandom(32).hex())

@@ -67,10 +67,10 @@ class Progress:
             with self._console.status(f"{title} ..."):
                 yield stage
         else:
-            self._console.print(f"{title} ...")
+            self._line(f"{title} ...")
             yield stage
         self.seconds[title] = taken_s = time.monotonic() - started_s
-        self._console.print(f"[bold]{title:<28}[/] {taken_s:6.1f} s   {'; '.join(stage.notes)}")
+        self._line(f"[bold]{title:<26}[/]{taken_s:6.1f} s   {'; '.join(stage.notes)}")
 
     @contextmanager
     def searching(self, kinds: Sequence[str], trials: int) -> Iterator[None]:
@@ -106,7 +106,7 @@ class Progress:
         self._ended_here += 1
         if not self._console.is_terminal:
             share = f"{kind} {row.ended}/{row.trials}"
-            self._console.print(f"  trial {self._ended()}/{self._total()}: {share}, best log loss {row.best:.5f}")
+            self._line(f"  trial {self._ended()}/{self._total()}: {share}, best log loss {row.best:.5f}")
 
     def _update(self, standings: Iterable[Standing]) -> None:
         for standing in standings:
@@ -122,6 +122,9 @@ class Progress:
     def print(self, what: RenderableType) -> None:
         """Print a line, a table or the like."""
         self._console.print(what)
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
 
     def _table(self) -> Group:
         table = Table(box=None, pad_edge=False)

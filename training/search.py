@@ -8,8 +8,7 @@ import shutil
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ import optuna
 from ray import tune
 from ray.tune.callback import Callback
 
-from common.bundle import MEMBER_KINDS
 from common.errors import InputError
 from common.members import Fold, adapter
+from training.found import Found, SearchSettings, TrialRecord
 from training.progress import Progress, Standing, shown_progress
 from training.searcher import OBJECTIVE, MemberSearches, PrunedAmongPeers
 from training.trial import MemberTrial
@@ -30,36 +29,6 @@ CHECKPOINT_S = 2
 """Seconds between two states on disk: what a killed search loses."""
 
 _EXPERIMENT = "search.json"
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How long and by what to search; `trials` is for each member kind."""
-
-    trials: int
-    time_budget_s: float
-    seed: int
-    kinds: Sequence[str] = MEMBER_KINDS
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """One trial: its parameters, the best log loss it reached on the tune part, its rounds and seconds."""
-
-    kind: str
-    params: dict[str, Any]
-    log_loss: float
-    rounds: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best parameters of each kind, and all trials that gave a result, best first within a kind."""
-
-    params: dict[str, dict[str, Any]]
-    trials: list[TrialRecord]
-    interrupted: bool
 
 
 def search(
@@ -200,9 +169,11 @@ def _run(tuner: tune.Tuner) -> tuple[Any, bool]:
     Ray Tune takes SIGINT for itself and gives it back from inside its own handler alone: so whose handler it is
     afterwards tells whether Ctrl-C was pressed, and where it was not, we put the former one back.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return tuner.fit(), False
     before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # who started us wants it ignored, or we could not set it
+        return tuner.fit(), False
+    os.environ.pop("TUNE_DISABLE_SIGINT_HANDLER", None)
     try:
         results = tuner.fit()
         return results, signal.getsignal(signal.SIGINT) is before

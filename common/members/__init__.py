@@ -9,7 +9,7 @@ An adapter is a module of this package with four functions and what its search s
     DEFAULTS                                a sensible point of that space: the first trial of every search
 
 `adapter(kind)` loads one by name, so that a replica that serves XGBoost never imports CatBoost.
-Every fit is the same for the same fold, params and seed, whatever the number of threads.
+On one thread, a fit is the same for the same fold, params and seed, bit for bit.
 """
 
 import importlib

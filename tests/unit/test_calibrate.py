@@ -1,0 +1,69 @@
+"""Calibration by two parameters: the most likely ones, never turned around, never without bound."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from training.calibrate import MIN_SLOPE, fit_calibration
+
+
+def drawn(seed: int, *, slope: float, intercept: float, rows: int = 4_000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    margin = rng.normal(-2.0, 1.5, rows)
+    p = 1.0 / (1.0 + np.exp(-(slope * margin + intercept)))
+    return margin, (rng.random(rows) < p).astype(np.int8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.floats(0.3, 3.0), st.floats(-1.0, 1.0))
+def test_finds_what_an_unpenalised_logistic_regression_finds(seed, slope, intercept):
+    margin, y = drawn(seed, slope=slope, intercept=intercept)
+
+    found = fit_calibration(margin, y)
+
+    reference = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1_000).fit(margin[:, None], y)
+    assert found.slope == pytest.approx(reference.coef_[0, 0], rel=0.02)
+    assert found.intercept == pytest.approx(reference.intercept_[0], rel=0.02, abs=0.02)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.floats(0.05, 20.0), st.floats(-30.0, 30.0))
+def test_probabilities_do_not_depend_on_the_scale_of_margins(seed, scale, shift):
+    margin, y = drawn(seed, slope=1.0, intercept=0.0, rows=1_000)
+
+    of_margin = fit_calibration(margin, y).probability(margin)
+    of_scaled = fit_calibration(scale * margin + shift, y).probability(scale * margin + shift)
+
+    np.testing.assert_allclose(of_scaled, of_margin, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6))
+def test_the_mean_probability_is_the_share_of_purchases(seed):
+    margin, y = drawn(seed, slope=0.7, intercept=0.5)
+    assert fit_calibration(margin, y).probability(margin).mean() == pytest.approx(y.mean(), abs=1e-3)
+
+
+def test_margins_that_point_the_wrong_way_become_the_base_rate():
+    margin, y = drawn(1, slope=-1.0, intercept=-2.0)
+
+    found = fit_calibration(margin, y)
+
+    assert found.slope == pytest.approx(MIN_SLOPE, rel=0.01)
+    np.testing.assert_allclose(found.probability(margin), y.mean(), atol=0.005)
+
+
+def test_margins_that_separate_the_labels_keep_a_finite_slope():
+    margin = np.concatenate([np.full(50, -3.0), np.full(50, 3.0)])
+    y = (margin > 0).astype(np.int8)
+
+    p = fit_calibration(margin, y).probability(margin)
+
+    assert p.max() == pytest.approx(51 / 52, abs=1e-3)
+
+
+def test_a_constant_margin_becomes_the_base_rate():
+    y = np.array([1, 0, 0, 0] * 25, np.int8)
+    assert fit_calibration(np.full(100, -1.2), y).probability(np.array([-1.2])) == pytest.approx([0.25], abs=0.005)

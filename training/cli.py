@@ -1,0 +1,189 @@
+"""The command line of training: train, simulate, ensure, evaluate, promote, rollback, list.
+
+What a command needs is imported when it runs: Ray must find its environment set, and `list` need not wait for it.
+"""
+
+import argparse
+import importlib
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from common.errors import CartcastError
+from training import simulate
+
+INTERRUPTED = 130
+TRIALS = 6
+TIME_BUDGET_S = 45.0
+SEED = 7
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code. 2 with one line on stderr for every error that is ours."""
+    given = _parser().parse_args(arguments)
+    try:
+        given.run(given)
+    except CartcastError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="From a shop's event log to a registered bundle of four calibrated models.",
+        epilog="CARTCAST_STATE_DIR (state) is where everything is kept, MLFLOW_TRACKING_URI the registry if it is not "
+        "there, RAY_ADDRESS a running cluster. Exit codes: 0 done, 2 an error that the last line names, "
+        "130 interrupted.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_simulate(commands)
+    _add_ensure(commands)
+    _add_evaluate(commands)
+    _add_registry_commands(commands)
+    return parser
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = commands.add_parser(
+        "train",
+        help="fit a bundle on an event log and register it",
+        description="Read the log, search each model's parameters, fit, calibrate, weigh, evaluate on the untouched "
+        "last part, and register the bundle as challenger.",
+        epilog="Ctrl-C during the search keeps what it found: the same command with --resume goes on, and with "
+        "--resume --time-budget-s 0 it goes on to the final fits with the best so far.",
+    )
+    _add_log_arguments(train)
+    _add_search_arguments(train)
+    train.add_argument(
+        "--truth", type=Path, metavar="PATH", help="true probabilities of a simulated shop, to be judged beside"
+    )
+    train.add_argument("--resume", action="store_true", help="continue a search that was interrupted or killed")
+    train.add_argument("--promote", action="store_true", help="make it the champion if it passes the gates")
+    train.set_defaults(run=_command("train"))
+
+
+def _add_log_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument(
+        "--events",
+        type=Path,
+        nargs="+",
+        required=required,
+        metavar="PATH",
+        help="event logs: Parquet, CSV or CSV.gz files, or directories of them",
+    )
+    parser.add_argument(
+        "--label-horizon-h",
+        type=_positive,
+        default=24.0,
+        metavar="H",
+        help="a purchase within so many hours is what is predicted (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-quarantine-ratio",
+        type=_share,
+        default=0.01,
+        metavar="SHARE",
+        help="refuse a log of which more rows than this share break the schema (default: %(default)s)",
+    )
+    parser.add_argument("--address", help="a running Ray cluster, also RAY_ADDRESS; a new local one if not given")
+
+
+def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trials", type=_at_least_one, default=TRIALS, metavar="N", help="trials of each model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--time-budget-s",
+        type=_not_negative,
+        default=TIME_BUDGET_S,
+        metavar="S",
+        help="seconds after which the search ends with the best so far (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, metavar="N", help="of the searches and the fits (default: %(default)s)"
+    )
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "simulate", help="write the event log of a simulated shop", description=simulate.__doc__
+    )
+    simulate.add_arguments(command)
+    command.set_defaults(run=simulate.run)
+
+
+def _add_ensure(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ensure = commands.add_parser(
+        "ensure",
+        help="train and promote a champion unless there is one",
+        description="Make sure that there is a champion to serve. Without --events one is trained on a simulated shop "
+        "if there is none yet; with --events, if the champion was not trained on exactly these.",
+    )
+    _add_log_arguments(ensure, required=False)
+    _add_search_arguments(ensure)
+    ensure.set_defaults(run=_command("ensure"))
+
+
+def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="judge a registered bundle by another log",
+        description="Replay a log and print the bundle's figures on all its decision points whose label is known.",
+    )
+    _add_log_arguments(evaluate)
+    evaluate.add_argument("--version", default="champion", help="a bundle version, its number or an alias (champion)")
+    evaluate.add_argument("--truth", type=Path, metavar="PATH", help="true probabilities of a simulated shop")
+    evaluate.add_argument("--json", type=Path, metavar="PATH", help="write the figures here, too")
+    evaluate.set_defaults(run=_command("evaluate"))
+
+
+def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    promote = commands.add_parser("promote", help="make a registered bundle the champion")
+    promote.add_argument("version", help="a bundle version, its number or an alias")
+    promote.add_argument("--force", action="store_true", help="even if it missed a gate when it was trained")
+    promote.set_defaults(run=_command("promote"))
+    rollback = commands.add_parser("rollback", help="make the previous champion the champion again")
+    rollback.set_defaults(run=_command("rollback"))
+    listing = commands.add_parser("list", help="show the registered bundles, newest first")
+    listing.set_defaults(run=_command("list_versions"))
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], None]:
+    def run(given: argparse.Namespace) -> None:
+        importlib.import_module("training.commands").__dict__[name](given)
+
+    return run
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0.0 <= number <= 1.0:
+        raise argparse.ArgumentTypeError("it must be from 0 to 1")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0.0 < number < math.inf:
+        raise argparse.ArgumentTypeError("it must be above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0.0 <= number < math.inf:
+        raise argparse.ArgumentTypeError("it must not be negative")
+    return number

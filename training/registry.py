@@ -1,0 +1,222 @@
+"""The registry of bundles: runs, versions and aliases of the model `cartcast` in MLflow.
+
+Aliases: `champion` is what is served, `previous` what was before it, `challenger` the newest version. MLflow takes 3 s
+to import, so it is imported when a registry is opened.
+"""
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.bundle import MANIFEST, Bundle
+from common.errors import RegistryError
+from training.found import TrialRecord
+from training.state import State
+
+MODEL = "cartcast"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+_LOCAL = ("sqlite:", "file:")
+SHOWN = ("log_loss", "roc_auc", "ece")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A bundle version as the registry knows it; `aliases` are those that name it.
+
+    `figures` are the ensemble's log loss, ROC AUC and ECE over all points of its untouched part.
+    """
+
+    number: str
+    version: str
+    path: str
+    created_ms: int
+    run_id: str
+    aliases: tuple[str, ...]
+    figures: dict[str, float]
+
+
+class Registry:
+    """The registry at the tracking address of a state."""
+
+    def __init__(self, state: State) -> None:
+        """Connect; a local store that is not there yet is made.
+
+        Raises:
+            RegistryError: a server that does not answer.
+        """
+        # a server that is down would be asked for minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is reported to anyone
+        warnings.filterwarnings("ignore", module="mlflow")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        for name in ("mlflow", "alembic"):  # importing MLflow has set them
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._error: type[Exception] = MlflowException
+        self._local = state.tracking_uri.startswith(_LOCAL)
+        self._artifacts, self._bundles, self._uri = state.artifacts, state.bundles, state.tracking_uri
+        if self._local:
+            state.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._client = MlflowClient(tracking_uri=state.tracking_uri, registry_uri=state.tracking_uri)
+            self._experiment = self._experiment_id()
+        except MlflowException as error:
+            first = str(error).splitlines()[0][:300]
+            remedy = "Check MLFLOW_TRACKING_URI and the server it names"
+            raise RegistryError(f"the registry does not answer: {first}", remedy=remedy) from error
+
+    def register(self, bundle: Bundle, *, trials: Iterable[TrialRecord], settings: Mapping[str, Any]) -> Registered:
+        """Record a training run, with one nested run for each member kind, and its bundle as the newest version."""
+        manifest = bundle.manifest
+        run_id = self._run(f"train {bundle.version}", settings, _figures(manifest.metrics))
+        records = list(trials)
+        for member in manifest.members:
+            of_kind = [trial for trial in records if trial.kind == member.kind]
+            metrics = {"trials": float(len(of_kind)), "weight": member.weight}
+            if of_kind:
+                metrics["tune_log_loss"] = min(trial.log_loss for trial in of_kind)
+            self._run(member.name, member.params, metrics | _figures(manifest.metrics, member.name), parent=run_id)
+        self._client.log_artifacts(run_id, str(bundle.path), "bundle")
+        try:
+            self._client.create_registered_model(MODEL)
+        except self._error as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/bundle"
+        figures = _figures(manifest.metrics)
+        tags = {
+            "bundle_version": bundle.version,
+            "bundle_path": str(bundle.path.resolve()) if self._local else source,
+            **{name: str(figures[f"all.{name}"]) for name in SHOWN if f"all.{name}" in figures},
+        }
+        made = self._client.create_model_version(MODEL, source, run_id=run_id, tags=tags)
+        self._client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
+        return self.find(bundle.version)
+
+    def versions(self) -> list[Registered]:
+        """Every version, newest first."""
+        aliases = self._aliases()
+        found = [
+            Registered(
+                number=str(entry.version),
+                version=entry.tags.get("bundle_version", ""),
+                path=entry.tags.get("bundle_path", ""),
+                created_ms=int(entry.creation_timestamp),
+                run_id=str(entry.run_id),
+                aliases=tuple(sorted(name for name, number in aliases.items() if number == str(entry.version))),
+                figures={name: float(entry.tags[name]) for name in SHOWN if name in entry.tags},
+            )
+            for entry in self._client.search_model_versions(f"name='{MODEL}'")
+        ]
+        return sorted(found, key=lambda entry: int(entry.number), reverse=True)
+
+    def find(self, name: str) -> Registered:
+        """The version of that bundle version, number or alias.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        versions = self.versions()
+        for entry in versions:
+            if name in (entry.version, entry.number, *entry.aliases):
+                return entry
+        known = ", ".join(entry.version for entry in versions) or "none; train one with: make run"
+        raise RegistryError(f"there is no version {name} in the registry", remedy=f"It has: {known}")
+
+    def champion(self) -> Registered | None:
+        """The version that is served, if one was promoted."""
+        return next((entry for entry in self.versions() if CHAMPION in entry.aliases), None)
+
+    def promote(self, name: str) -> Registered:
+        """Make a version the champion; the champion so far becomes `previous`.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        chosen, before = self.find(name), self.champion()
+        if before is not None and before.number == chosen.number:
+            return chosen
+        if before is not None:
+            self._client.set_registered_model_alias(MODEL, PREVIOUS, before.number)
+        self._client.set_registered_model_alias(MODEL, CHAMPION, chosen.number)
+        return self.find(chosen.number)
+
+    def rollback(self) -> Registered:
+        """Make the previous champion the champion again; done twice, it is undone.
+
+        Raises:
+            RegistryError: there was none before.
+        """
+        previous = next((entry for entry in self.versions() if PREVIOUS in entry.aliases), None)
+        if previous is None:
+            raise RegistryError("there is no previous champion to go back to", remedy="See: python -m training list")
+        return self.promote(previous.number)
+
+    def fetch(self, entry: Registered) -> Path:
+        """The directory of a version's bundle, downloaded where it lies elsewhere.
+
+        Raises:
+            RegistryError: its files are not to be had.
+        """
+        target = self._bundles / Path(entry.version).name
+        for path in (Path(entry.path.removeprefix("file://")), target):
+            if (path / MANIFEST).is_file():
+                return path
+        from mlflow.artifacts import download_artifacts
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as beside:
+                fetched = download_artifacts(artifact_uri=entry.path, dst_path=beside, tracking_uri=self._uri)
+                Path(fetched).rename(target)
+        except (self._error, OSError) as error:
+            raise RegistryError(f"bundle {entry.version} is not to be had from {entry.path}: {error}") from error
+        return target
+
+    def _experiment_id(self) -> str:
+        known = self._client.get_experiment_by_name(MODEL)
+        if known is not None:
+            return str(known.experiment_id)
+        location = self._artifacts.as_uri() if self._local else None
+        return str(self._client.create_experiment(MODEL, artifact_location=location))
+
+    def _run(
+        self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float], *, parent: str | None = None
+    ) -> str:
+        from mlflow.entities import Metric, Param
+
+        tags = {"mlflow.parentRunId": parent} if parent else {}
+        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+        run_id, at_ms = str(run.info.run_id), int(run.info.start_time)
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, at_ms, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
+        self._client.set_terminated(run_id)
+        return run_id
+
+    def _aliases(self) -> dict[str, str]:
+        try:
+            return {name: str(number) for name, number in self._client.get_registered_model(MODEL).aliases.items()}
+        except self._error as error:
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+
+
+def _figures(metrics: Mapping[str, Any], candidate: str = "ensemble") -> dict[str, float]:
+    """The figures of one candidate, flat, as MLflow takes them: `view.log_loss` and the like."""
+    return {
+        f"{name}.{metric}": value
+        for name, of_slice in metrics.get("slices", {}).items()
+        for metric, value in of_slice["quality"].get(candidate, {}).items()
+        if value is not None
+    }
