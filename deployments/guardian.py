@@ -62,20 +62,21 @@ def _be_the_child(guardian: int, work: Callable[[], int]) -> None:
 
 
 def _pass_signals_on(child: int) -> None:
-    """Pass a signal on, every second until the child has ended: the first can get lost in a library.
+    """Pass a signal on, then remind the child every second until it has ended: the first can get lost in a library.
 
-    What a terminal sends reaches the child directly too; it takes signals in quick succession for one.
+    What a terminal sends reaches the child directly too; it takes signals in quick succession for one. The reminder
+    is SIGINT, since `ray.shutdown` puts SIGTERM back to what it does by itself, which is to kill.
     """
-    asked: list[int] = []
+    waited_s = 0
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
         _send(child, number)
         signal.setitimer(signal.ITIMER_REAL, 1, 1)
 
     def on_alarm(_number: int, _frame: FrameType | None) -> None:
-        asked.append(asked[0])
-        _send(child, asked[0] if len(asked) < PATIENCE_S else signal.SIGKILL)
+        nonlocal waited_s
+        waited_s += 1
+        _send(child, signal.SIGINT if waited_s < PATIENCE_S else signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, on_alarm)
     for number in STOPPING:

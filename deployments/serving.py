@@ -142,6 +142,7 @@ class Service:
             if self._redis is not None:
                 steps.callback(self._redis.stop)
             if self._cluster is not None:
+                steps.callback(self._signals.install)
                 steps.callback(self._cluster.stop)
             steps.callback(self._narration.close)
         if started:

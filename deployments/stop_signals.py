@@ -37,7 +37,7 @@ class StopSignals:
         self._noted.setblocking(False)
 
     def install(self) -> None:
-        """Take over the signals; again after `ray.init`, which sets a handler of its own for SIGTERM.
+        """Take over the signals; again after `ray.init` and `ray.shutdown`, which both change what SIGTERM does.
 
         SIGHUP stays ignored if it was: nohup says that a closed terminal is no reason to stop.
         """
@@ -73,7 +73,7 @@ class StopSignals:
         if self._shielded or now_s - self._raised_s < REPEAT_S:
             return
         self._raised_s = now_s
-        self._received = self._received or number
+        self._received = self.received or number
         raise Stopped(self._received)
 
 
