@@ -32,6 +32,9 @@ _FIXED = {
     "verbose": False,
 }
 
+_OF_THE_RUN = ("model_guid", "train_finish_time")
+"""Blanked, so that the same fit is the same file."""
+
 
 def search_space(trial: Trial) -> dict[str, Any]:
     """What a search may try: `DEFAULTS` lies inside."""
@@ -55,6 +58,9 @@ def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_ro
         use_best_model=True,
         callbacks=None if on_round is None else [_Report(on_round)],
     )
+    metadata = model.get_metadata()
+    for name in _OF_THE_RUN:
+        metadata[name] = ""
     return Fitted(model, _margin_of(model, threads), rounds=model.tree_count_)
 
 

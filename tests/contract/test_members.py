@@ -93,10 +93,14 @@ def test_loading_unpickles_nothing(kind, fitted, tmp_path, monkeypatch):
     assert np.isfinite(adapter(kind).load(path, threads=1)(np.zeros((1, 8), np.float32))).all()
 
 
-def test_the_same_seed_gives_the_same_model(kind, data, fitted):
+def test_the_same_seed_gives_the_same_file(kind, data, fitted, tmp_path):
     again = adapter(kind).fit(data.fold, adapter(kind).DEFAULTS, seed=1, threads=1)
 
     assert np.array_equal(again.margin(data.X), fitted[kind].margin(data.X))
+    name = Path(MEMBER_FILES[kind]).name
+    for model, path in ((again.model, tmp_path / f"again-{name}"), (fitted[kind].model, tmp_path / name)):
+        adapter(kind).save(model, path)
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
 
 
 def test_another_seed_gives_another_model(kind, data, fitted):

@@ -1,0 +1,54 @@
+"""The command line of training, as far as it needs neither Ray nor a registry."""
+
+import pytest
+
+from training.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path, monkeypatch):
+    monkeypatch.setenv("CARTCAST_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # what `prepare` sets stays in this test
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "ensure"])
+def test_a_missing_log_is_one_line_and_exit_code_2(command, tmp_path, capfd):
+    assert main([command, "--events", str(tmp_path / "missing.parquet")]) == 2
+    error = capfd.readouterr().err.strip()
+    assert error.splitlines()[-1] == f"error: no event log at {tmp_path / 'missing.parquet'}. Check the path"
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train"], "--events"),
+        (["train", "--events", "x", "--trials", "0"], "at least 1"),
+        (["train", "--events", "x", "--label-horizon-h", "0"], "above 0"),
+        (["train", "--events", "x", "--max-quarantine-ratio", "2"], "from 0 to 1"),
+        (["train", "--events", "x", "--time-budget-s", "-1"], "not be negative"),
+        (["nonsense"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments_are_explained(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "simulate", "ensure", "evaluate", "promote", "rollback", "list"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: python -m training" in capsys.readouterr().out
+
+
+def test_a_simulated_log_is_written_where_it_was_asked_for(tmp_path):
+    arguments = ["simulate", "--out", str(tmp_path / "log.parquet"), "--events", "1000", "--days", "5"]
+    assert main(arguments) == 0
+    assert (tmp_path / "log.parquet").stat().st_size > 0
