@@ -21,9 +21,11 @@ SEED = 7
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code. 2 with one line on stderr for every error that is ours."""
-    given = _parser().parse_args(arguments)
     try:
+        given = _parser().parse_args(arguments)
         given.run(given)
+    except SystemExit as stop:  # after --help or wrong arguments, which argparse has explained
+        return int(stop.code or 0)
     except CartcastError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

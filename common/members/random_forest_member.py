@@ -29,7 +29,7 @@ DEFAULTS: Mapping[str, float] = {
     "min_samples_leaf": 30,
     "max_features": 0.15,
     "max_samples": 0.3,
-    "smoothing": 5.0,
+    "smoothing": 2.0,
 }
 
 _INPUT = "x"
@@ -43,7 +43,7 @@ def search_space(trial: Trial) -> dict[str, Any]:
         "min_samples_leaf": trial.suggest_int("min_samples_leaf", 5, 200, log=True),
         "max_features": trial.suggest_float("max_features", 0.05, 0.3, log=True),
         "max_samples": trial.suggest_float("max_samples", 0.1, 0.5),
-        "smoothing": trial.suggest_float("smoothing", 1.0, 30.0, log=True),
+        "smoothing": trial.suggest_float("smoothing", 0.5, 15.0, log=True),
     }
 
 
