@@ -85,7 +85,7 @@ def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
 
 
 def _serve(given: argparse.Namespace) -> int:
-    from deployments.guardian import guarded
+    from common.guardian import guarded
 
     def serve() -> int:
         from deployments.serving import ServeOptions, run

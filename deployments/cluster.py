@@ -6,6 +6,7 @@ that Ray reads when it is imported, here and in each of its processes: so `ray` 
 
 import contextlib
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+from common import processes
 from common.errors import ConfigError, StartError
-from deployments import haproxy, processes
+from deployments import haproxy
 from deployments.ports import Ports
 from deployments.secret_files import ensure_secret
 from deployments.settings import Settings
@@ -129,24 +131,38 @@ class VisitedCluster:
         self._serve_was_there = False
 
     def prepare(self) -> None:
-        """Nothing: its variables were set where it was started."""
+        """Nothing to set: its variables were set where it was started. See that somebody is there at all.
+
+        Raises:
+            StartError: nobody listens at the address; Ray itself would try for more than a minute.
+        """
+        host, _, port = self._address.rpartition(":")
+        if not port.isdecimal():
+            return  # "auto", or something that Ray knows better
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise self._not_there(error) from error
 
     def start(self) -> None:
         """Connect.
 
         Raises:
-            StartError: nobody answers at the address.
+            StartError: what is at the address is no Ray that we can use.
         """
         import ray
 
         try:
             ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
         except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
-            raise StartError(
-                f"no Ray cluster answers at {self._address}: {str(error).splitlines()[0]}",
-                remedy="Start one with `ray start --head`, or leave the address out to get a local one",
-            ) from error
+            raise self._not_there(error) from error
         self._serve_was_there = _controller() is not None
+
+    def _not_there(self, error: Exception) -> StartError:
+        return StartError(
+            f"no Ray cluster answers at {self._address}: {str(error).splitlines()[0]}",
+            remedy="Start one with `ray start --head`, or unset RAY_ADDRESS to get a local one",
+        )
 
     def require_one_machine(self) -> None:
         """Raises ConfigError if the cluster spans machines: an embedded Redis is out of reach of the others."""

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 
 from common.errors import PortTaken
-from deployments.processes import holder_of
+from common.processes import holder_of
 from deployments.settings import Settings, variable_of
 
 LOOPBACK = "127.0.0.1"

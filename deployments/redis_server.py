@@ -19,8 +19,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from common import processes
 from common.errors import ConfigError, StartError, StateUnavailable
-from deployments import ports, processes
+from deployments import ports
 from deployments.ports import LOOPBACK
 from deployments.secret_files import ensure_secret, write_secret
 

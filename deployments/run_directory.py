@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from common import processes
 from common.errors import ConfigError, StartError
-from deployments import processes
 
 PARENT = Path("/tmp")  # noqa: S108 - TMPDIR may be too long; the directory is made with mode 700, never taken over
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from common import processes
 from common.clock import Clock, now_us
 from common.errors import StartError
-from deployments import ports, processes
+from deployments import ports
 from deployments.application import Deployed, wait_until_ready
 from deployments.cluster import ROOT, LocalCluster, VisitedCluster
 from deployments.deploy_config import complete, read_config
@@ -55,9 +56,9 @@ def run(options: ServeOptions, clock: Clock = now_us) -> int:
     try:
         service.bring_up()
         service.watch()
-    except Stopped as stopped:
+    except (Stopped, SystemExit):  # SystemExit is how Ray's own handler of SIGTERM stops, where it is in place
         signals.shield()
-        return 0 if service.is_ready else 128 + stopped.signal_number
+        return 0 if service.is_ready else 128 + (signals.received or signal.SIGTERM)
     finally:
         signals.shield()
         service.take_down()
@@ -193,8 +194,6 @@ class Service:
         self._cluster = cluster
         try:
             cluster.start()
-        except SystemExit as error:  # from Ray's own handler of SIGTERM, before ours is back
-            raise Stopped(signal.SIGTERM) from error
         finally:
             self._signals.install()
         if isinstance(cluster, VisitedCluster) and self._redis is not None:

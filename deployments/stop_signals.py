@@ -6,7 +6,7 @@ import sys
 import time
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from common.processes import STOPPING
 
 REPEAT_S = 0.5
 """A signal so soon after another is the same one, come on two ways: from the terminal and from the guardian."""

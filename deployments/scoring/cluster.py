@@ -13,8 +13,8 @@ import ray
 from ray.data import DataContext
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
+from common import processes
 from common.errors import CartcastError, UnavailableError
-from deployments import processes
 
 OBJECT_STORE_BYTES = 2**30
 """Of a cluster of our own: blocks pass through it, nothing is kept there."""

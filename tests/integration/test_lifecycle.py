@@ -18,8 +18,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from common.processes import alive, left_behind
 from deployments.ports import LOOPBACK, first_free, is_free
-from deployments.processes import alive, left_behind
 from tests.integration.serving_process import ServingProcess, wait_until
 
 pytestmark = pytest.mark.slow

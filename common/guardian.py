@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Callable
 from types import FrameType
 
-from deployments import processes
-from deployments.stop_signals import STOPPING
+from common import processes
+from common.processes import STOPPING
 
 PATIENCE_S = 30
 """How long the child may take to clean up after it was told to stop."""
@@ -24,10 +24,17 @@ PATIENCE_S = 30
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def guarded(work: Callable[[], int]) -> int:
+def guarded(work: Callable[[], int], *, tell_once: bool = False) -> int:
     """Run `work` in a child process; gives its exit code once the child and all that it started are gone.
 
-    Signals that ask to stop are passed on to it, as is the end of our own parent. Call it before threads are started.
+    Signals that ask to stop are passed on to it, as is the end of our own parent, and `make` that was interrupted.
+    Call it before threads are started.
+
+    Args:
+        work: what to do; its result is the exit code.
+        tell_once: work that cleans up at its first KeyboardInterrupt and would be broken off by a second. It gets a
+            process group of its own, so that a terminal's Ctrl-C reaches it once, through us; and SIGINT for
+            whatever signal asks to stop.
     """
     processes.end_when_parent_ends()
     if sys.platform.startswith("linux"):
@@ -35,13 +42,15 @@ def guarded(work: Callable[[], int]) -> int:
     guardian = os.getpid()
     child = os.fork()
     if child == 0:
+        if tell_once:
+            os.setpgid(0, 0)
         _be_the_child(guardian, work)
-    _pass_signals_on(child)
+    _pass_signals_on(child, tell_once=tell_once)
     code = _wait_for(child)
     _end_orphans()
     if code < 0:
         print(
-            f"error: the serving process was killed by signal {-code}; what it had started is stopped", file=sys.stderr
+            f"error: the working process was killed by signal {-code}; what it had started is stopped", file=sys.stderr
         )
         return 128 - code
     return code
@@ -61,24 +70,35 @@ def _be_the_child(guardian: int, work: Callable[[], int]) -> None:
     os._exit(code)  # without the exit handlers of Ray, which wait for processes that have been ended already
 
 
-def _pass_signals_on(child: int) -> None:
+def _pass_signals_on(child: int, *, tell_once: bool) -> None:
     """Pass a signal on, then remind the child every second until it has ended: the first can get lost in a library.
 
     What a terminal sends reaches the child directly too; it takes signals in quick succession for one. The reminder
     is SIGINT, since `ray.shutdown` puts SIGTERM back to what it does by itself, which is to kill.
     """
-    waited_s = 0
+    parent = os.getppid()
+    stopping_s: int | None = None
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        _send(child, number)
-        signal.setitimer(signal.ITIMER_REAL, 1, 1)
+        nonlocal stopping_s
+        if stopping_s is None or not tell_once:
+            _send(child, signal.SIGINT if tell_once else number)
+        stopping_s = stopping_s or 0
 
-    def on_alarm(_number: int, _frame: FrameType | None) -> None:
-        nonlocal waited_s
-        waited_s += 1
-        _send(child, signal.SIGINT if waited_s < PATIENCE_S else signal.SIGKILL)
+    def every_second(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping_s
+        if stopping_s is None:
+            if processes.is_interrupted_make(parent):
+                on_signal(signal.SIGINT, None)
+            return
+        stopping_s += 1
+        if stopping_s >= PATIENCE_S:
+            _send(child, signal.SIGKILL)
+        elif not tell_once:
+            _send(child, signal.SIGINT)
 
-    signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGALRM, every_second)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
     for number in STOPPING:
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, on_signal)
