@@ -7,6 +7,7 @@ that imports Ray is imported before.
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import psutil  # type: ignore[import-untyped]
 from common.errors import UnavailableError
 
 ADDRESS = "RAY_ADDRESS"
+_ANSWER_S = 5.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -52,6 +54,7 @@ def ray_cluster(address: str | None = None) -> Iterator[int]:
         yield _cpus()
         return
     where = address or os.environ.get(ADDRESS)
+    _require_answer(where)
     with tempfile.TemporaryDirectory(prefix="cartcast-", ignore_cleanup_errors=True) as directory:
         local: dict[str, Any] = {
             "num_cpus": psutil.cpu_count(logical=False) or 1,
@@ -60,15 +63,33 @@ def ray_cluster(address: str | None = None) -> Iterator[int]:
         }
         try:
             ray.init(where or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if where else local))
-        except (ConnectionError, ValueError) as error:
-            remedy = f"Start it, or leave out --address and {ADDRESS} to work on this machine alone"
-            raise UnavailableError(f"no Ray cluster answers at {where}", remedy=remedy) from error
-        except RuntimeError as error:
-            raise UnavailableError(f"Ray does not start: {str(error).splitlines()[0]}") from error
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise _unavailable(where, error) from error
         try:
             yield _cpus()
         finally:
             ray.shutdown()
+
+
+def _require_answer(where: str | None) -> None:
+    """Ray would try for minutes to reach a cluster that is not there."""
+    host, _, port = (where or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise _unavailable(where, error) from error
+
+
+def _unavailable(where: str | None, error: Exception) -> UnavailableError:
+    if where is None:
+        return UnavailableError(f"Ray does not start: {str(error).splitlines()[0]}")
+    remedy = (
+        f"Start it, or leave out --address and {ADDRESS} to work on this machine alone; "
+        "for one that was started with a token, set RAY_AUTH_MODE=token"
+    )
+    return UnavailableError(f"no Ray cluster answers at {where}", remedy=remedy)
 
 
 def _cpus() -> int:

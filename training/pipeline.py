@@ -63,6 +63,9 @@ def train(
     )
     examples = log.examples
     split = split_by_time(examples.as_of_us, examples.y, embargo_us=options.horizon_us)
+    with progress.stage("open registry") as stage:  # now, so that one that does not answer costs no search
+        registry = Registry(state)
+        stage.note(state.shown_tracking_uri)
     found = _search(examples, split, options, state=state, cpus=cpus, progress=progress)
     ensemble = _ensemble(examples, split, found, options, progress=progress)
     test = points_of(examples, split.rows["test"])
@@ -82,7 +85,6 @@ def train(
         bundle = assemble(ensemble, contents, bundles=state.bundles, now_us=clock(), seed=options.search.seed)
         stage.note(f"{bundle.version}")
     with progress.stage("register") as stage:
-        registry = Registry(state)
         registered = registry.register(bundle, trials=found.trials, settings=_settings(options))
         stage.note(f"version {registered.number}, alias challenger")
     write_report(state.reports / bundle.version, _report(bundle, found, progress))

@@ -63,7 +63,7 @@ class Registry:
         self._local = state.tracking_uri.startswith(_LOCAL)
         self._artifacts, self._bundles, self._uri = state.artifacts, state.bundles, state.tracking_uri
         if self._local:
-            state.directory.mkdir(parents=True, exist_ok=True)
+            state.make()
         try:
             self._client = MlflowClient(tracking_uri=state.tracking_uri, registry_uri=state.tracking_uri)
             self._experiment = self._experiment_id()

@@ -1,9 +1,12 @@
 """Where a training run keeps what outlives it: one directory, and the registry's address."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from common.errors import ConfigError
 
 STATE_DIR = "CARTCAST_STATE_DIR"
 TRACKING_URI = "MLFLOW_TRACKING_URI"
@@ -22,6 +25,24 @@ class State:
         given = os.environ if environment is None else environment
         directory = Path(given.get(STATE_DIR) or "state").expanduser().absolute()
         return cls(directory, given.get(TRACKING_URI) or f"sqlite:///{directory / 'mlflow.db'}")
+
+    def make(self) -> None:
+        """Make the directory.
+
+        Raises:
+            ConfigError: it cannot be made, or not be written to.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"the state directory {self.directory} cannot be made: {reason}", remedy=f"Set {STATE_DIR} to another"
+            ) from error
+        if not os.access(self.directory, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"the state directory {self.directory} is not writable", remedy=f"Set {STATE_DIR} to another"
+            )
 
     @property
     def bundles(self) -> Path:
@@ -47,6 +68,11 @@ class State:
     def artifacts(self) -> Path:
         """What a registry on this machine keeps besides its database."""
         return self.directory / "mlartifacts"
+
+    @property
+    def shown_tracking_uri(self) -> str:
+        """The registry's address without a password that may be in it."""
+        return re.sub(r"//[^/@]*@", "//", self.tracking_uri)
 
     @property
     def ray_token(self) -> Path:

@@ -48,3 +48,10 @@ def test_a_simulated_log_is_written_where_it_was_asked_for(tmp_path):
     arguments = ["simulate", "--out", str(tmp_path / "log.parquet"), "--events", "1000", "--days", "5"]
     assert main(arguments) == 0
     assert (tmp_path / "log.parquet").stat().st_size > 0
+
+
+def test_a_cluster_that_is_not_there_is_reported_at_once(tmp_path, capfd):
+    log = str(tmp_path / "log.parquet")
+    assert main(["simulate", "--out", log, "--events", "1000", "--days", "5"]) == 0
+    assert main(["train", "--events", log, "--address", "127.0.0.1:1"]) == 2
+    assert "error: no Ray cluster answers at 127.0.0.1:1. Start it, or leave out" in capfd.readouterr().err
