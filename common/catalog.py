@@ -259,3 +259,21 @@ class CatalogHistory:
         For a time on or before the first day that is known, the first catalog: it is the oldest there is.
         """
         return self._catalogs[max(0, bisect_left(self._days, day_of(time_us)) - 1)]
+
+
+class ContinuedHistory(CatalogHistory):
+    """The catalogs that a log's decisions may see when a bundle knows the shop from before.
+
+    After the bundle's last day its catalog is rolled on over the log's days. Up to and on that day it would tell the
+    future, so the log alone speaks.
+    """
+
+    def __init__(self, of_bundle: Catalog, days: Mapping[int, DayCounts]) -> None:
+        """Roll the bundle's catalog over the days after its last, and an empty one over the days before that."""
+        super().__init__(of_bundle, days)
+        self._through_day = of_bundle.through_day
+        self._before = CatalogHistory(Catalog.empty(), {day: days[day] for day in days if day < of_bundle.through_day})
+
+    def as_of(self, time_us: int) -> Catalog:
+        """The newest catalog that was known on the eve of the day of `time_us`."""
+        return super().as_of(time_us) if day_of(time_us) > self._through_day else self._before.as_of(time_us)

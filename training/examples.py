@@ -9,7 +9,7 @@ import ray
 from numpy.typing import NDArray
 from ray.data import Dataset
 
-from common.catalog import Catalog, CatalogHistory
+from common.catalog import Catalog, ContinuedHistory
 from common.daycounts import DayCounts, from_table, merge, to_table
 from common.replay import EXAMPLE_SCHEMA, day_counts_of, example_table, users_of, x_matrix
 
@@ -39,7 +39,9 @@ class Examples:
         return len(self.y)
 
 
-def make_examples(events: Dataset, *, horizon_us: int, log_end_us: int, partitions: int = 8) -> Examples:
+def make_examples(
+    events: Dataset, *, horizon_us: int, log_end_us: int, partitions: int = 8, known: Catalog | None = None
+) -> Examples:
     """Replay a canonical log (see `common.eventlog`) into examples.
 
     Two passes: the counts of each day, which become the catalogs; then, users hashed into `partitions`, each user's
@@ -50,8 +52,9 @@ def make_examples(events: Dataset, *, horizon_us: int, log_end_us: int, partitio
         horizon_us: how long after as_of a purchase counts.
         log_end_us: the time of the log's last event.
         partitions: parallel tasks; one partition's users must fit in a worker's memory.
+        known: a bundle's catalog, where that bundle is to see what it would see when it serves these events.
     """
-    history = CatalogHistory(Catalog.empty(), _count_days(events))
+    history = ContinuedHistory(known or Catalog.empty(), _count_days(events))
     shared = ray.put(history)
     replayed = events.repartition(partitions, keys=["user"]).map_batches(
         _replay_block,
@@ -78,7 +81,7 @@ def _count_block(block: pa.Table) -> pa.Table:
 
 
 def _replay_block(
-    block: pa.Table, *, history: list["ray.ObjectRef[CatalogHistory]"], horizon_us: int, log_end_us: int
+    block: pa.Table, *, history: list["ray.ObjectRef[ContinuedHistory]"], horizon_us: int, log_end_us: int
 ) -> pa.Table:
     if not block.num_rows:
         return EXAMPLE_SCHEMA.empty_table()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.catalog import Catalog
 from common.clock import to_iso
 from common.errors import EventLogError
 from common.events import Event
@@ -30,9 +31,15 @@ class Log:
 
 
 def read_log(
-    events: Sequence[Path], *, state: State, horizon_us: int, max_quarantine_ratio: float, progress: Progress
+    events: Sequence[Path],
+    *,
+    state: State,
+    horizon_us: int,
+    max_quarantine_ratio: float,
+    progress: Progress,
+    known: Catalog | None = None,
 ) -> Log:
-    """Read a log and replay it into examples.
+    """Read a log and replay it into examples; `known` is the catalog of the bundle that these will judge.
 
     Raises:
         EventLogError: the log cannot be used, or no decision point of it has its whole horizon inside.
@@ -45,7 +52,7 @@ def read_log(
     require_purchases(report)
     first_us, last_us = report.first_us or 0, report.last_us or 0
     with progress.stage("make examples") as stage, quiet_ray_data():
-        examples = make_examples(dataset, horizon_us=horizon_us, log_end_us=last_us)
+        examples = make_examples(dataset, horizon_us=horizon_us, log_end_us=last_us, known=known)
         bought = f"{int(examples.y.sum()):,} bought"
         stage.note(f"{len(examples):,} decision points, {bought}; {examples.censored:,} more are censored")
     if not len(examples):

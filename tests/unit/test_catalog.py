@@ -17,6 +17,7 @@ from common.catalog import (
     SLOW_HALF_LIFE_DAYS,
     Catalog,
     CatalogHistory,
+    ContinuedHistory,
 )
 from common.clock import DAY_US
 from common.daycounts import DayCounts, count, from_table, merge, product_key, to_table
@@ -62,6 +63,21 @@ def test_days_that_the_first_catalog_knows_are_not_counted_twice():
 
     assert CatalogHistory(start, days).last.days == 2
     assert CatalogHistory(start, {MONDAY: days[MONDAY]}).last is start
+
+
+def test_a_bundles_catalog_goes_on_after_its_last_day_and_tells_no_future_before_it():
+    days = count([event(day * DAY_S) for day in range(5)])
+    of_bundle = CatalogHistory(Catalog.empty(), {day: days[day] for day in (MONDAY, MONDAY + 1, MONDAY + 2)}).last
+    alone = CatalogHistory(Catalog.empty(), days)
+
+    later_log_alone = ContinuedHistory(of_bundle, {MONDAY + 3: days[MONDAY + 3]})
+    whole_log = ContinuedHistory(of_bundle, days)
+
+    assert later_log_alone.as_of((MONDAY + 3) * DAY_US) is of_bundle
+    assert same_bits(later_log_alone.as_of((MONDAY + 4) * DAY_US), alone.as_of((MONDAY + 4) * DAY_US))
+    for day in range(MONDAY, MONDAY + 6):
+        assert same_bits(whole_log.as_of(day * DAY_US), alone.as_of(day * DAY_US))
+    assert same_bits(whole_log.last, alone.last)
 
 
 def test_rates_are_smoothed_towards_the_category_and_that_towards_the_shop():
