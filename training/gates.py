@@ -26,6 +26,17 @@ def own_gates(slices: Mapping[str, Any]) -> list[str]:
     return missed
 
 
+def learned_later(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
+    """Whether a champion learned from times in or after the challenger's untouched part: it would know the answers.
+
+    Args:
+        champion: the `data` of its manifest; one that does not say what it learned from is taken for fair.
+        challenger: the `data` of the other's.
+    """
+    learned = champion.get("parts", {}).get("calibrate", {}).get("to", "")
+    return bool(learned > challenger["parts"]["test"]["from"])
+
+
 def champion_gate(points: Points, challenger: Vector, champion: Vector) -> list[str]:
     """Whether the champion is better on the same points beyond chance: the paired difference, users resampled.
 

@@ -5,7 +5,7 @@ from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
 from common.members import Matrix
 from training.evaluation import Points
-from training.gates import champion_gate
+from training.gates import champion_gate, learned_later
 from training.prediction import ensemble_probability
 from training.progress import Progress
 from training.registry import Registered, Registry
@@ -13,6 +13,8 @@ from training.registry import Registered, Registry
 
 def promote_if_better(registry: Registry, bundle: Bundle, test: Points, X: Matrix, progress: Progress) -> Registered:
     """Promote a new bundle, held against the champion on the new bundle's untouched part.
+
+    A champion that learned from those times or later ones is not compared: it would win by knowing the answers.
 
     Args:
         registry: where the bundle is registered.
@@ -28,8 +30,14 @@ def promote_if_better(registry: Registry, bundle: Bundle, test: Points, X: Matri
     champion = registry.champion()
     if champion is not None and champion.version != bundle.version:
         with progress.stage("compare with the champion") as stage:
-            missed += _missed_against(registry, champion, bundle, test, X)
-            stage.note(champion.version)
+            served = _served(registry, champion)
+            if served is None:
+                stage.note(f"{champion.version} cannot be opened any more")
+            elif learned_later(served.manifest.data, bundle.manifest.data):
+                stage.note(f"none: {served.version} learned from times that this one is judged by, or later ones")
+            else:
+                missed += champion_gate(test, ensemble_probability(bundle, X), ensemble_probability(served, X))
+                stage.note(served.version)
     require_passed(bundle, missed)
     promoted = registry.promote(bundle.version)
     progress.print(f"champion is now {promoted.version}")
@@ -49,9 +57,8 @@ def require_passed(bundle: Bundle, missed: list[str]) -> None:
         )
 
 
-def _missed_against(registry: Registry, champion: Registered, bundle: Bundle, test: Points, X: Matrix) -> list[str]:
+def _served(registry: Registry, champion: Registered) -> Bundle | None:
     try:
-        served = open_bundle(registry.fetch(champion), feature_schema=SCHEMA_HASH)
+        return open_bundle(registry.fetch(champion), feature_schema=SCHEMA_HASH)
     except (BundleError, RegistryError):
-        return []  # of another schema, or lost: this code could not serve it, so there is nothing to defend
-    return champion_gate(test, ensemble_probability(bundle, X), ensemble_probability(served, X))
+        return None  # of another schema, or lost: this code could not serve it, so there is nothing to defend
