@@ -8,8 +8,7 @@ ask -> [micro-batch] windows -> vectors -> cache -> members -> probabilities
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated
 
 import numpy as np
 import orjson
@@ -19,24 +18,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.bundle import Manifest
 from common.clock import Clock, to_iso
 from common.ensemble import agreement, renormalised, vote
-from common.errors import MembersUnavailable, StateUnavailable
+from common.errors import ConfigError, MembersUnavailable, StateUnavailable
 from common.events import Decision, Event
-from common.feature_specs import NAMES
 from common.features import matrix, vector
 from deployments.catalog_keeper import CatalogKeeper
 from deployments.contributions import Contributions, ExplainerClient
 from deployments.insights import Finding, Rules
+from deployments.judgement import ENSEMBLE, Ask, Judgement, Method, Scored
 from deployments.members import MemberClient, Opinions, ask_members
 from deployments.microbatch import MicroBatcher
-from deployments.serving_state import ServingState
+from deployments.serving_state import Assignment, ServingState
 from deployments.state.cache import key_of
 from deployments.state.experiment_store import Exposure
 
 log = logging.getLogger(__name__)
 
-Method = Literal["shap", "lime", "none"]
-ENSEMBLE = "ensemble"
-TOP_CONTRIBUTIONS = 10
+EXPLAINED_AT_ONCE = 16
+
+
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class EngineOptions(BaseModel):
@@ -49,53 +49,9 @@ class EngineOptions(BaseModel):
     max_batch: int = Field(256, ge=1, description="rows of one fan-out")
     max_waiting: int = Field(4_000, ge=1, description="decisions in the queue; more are refused with 503")
     cache_ttl_s: int = Field(300, ge=1)
-    weights: dict[str, float] | None = Field(None, description="overrides the bundle's learned weights")
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One question and what its answer should hold."""
-
-    decision: Decision
-    request_id: str
-    method: Method = "none"
-    experiment_id: str | None = None
-    per_member: bool = False
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What the members said to one question."""
-
-    ask: Ask
-    x: NDArray[np.float32]
-    probabilities: dict[str, float]
-    variant: str | None
-    model: str
-    degraded: list[str]
-
-    def weights(self, learned: Mapping[str, float]) -> dict[str, float]:
-        """The shares of the vote that gave the probability: of the members that answered, renormalised."""
-        if self.model != ENSEMBLE:
-            return {self.model: 1.0}
-        return renormalised(learned, self.probabilities)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The answer to one question, before it takes the shape of a protocol."""
-
-    scored: Scored
-    probability: float
-    confidence: float
-    explanation: Contributions | None
-    degraded: list[str] = field(default_factory=list)
-
-    def contributions(self) -> dict[str, float]:
-        """Every feature's contribution; empty without an explanation."""
-        if self.explanation is None:
-            return {}
-        return dict(zip(NAMES, self.explanation.values[0].tolist(), strict=True))
+    weights: dict[str, Weight] | None = Field(
+        None, description="overrides the bundle's learned weights; a member that is not named weighs nothing"
+    )
 
 
 class Engine:
@@ -123,14 +79,22 @@ class Engine:
         self.configure(options)
 
     def configure(self, options: EngineOptions) -> None:
-        """Take new options; questions under way finish under the old ones."""
+        """Take new options; questions under way finish under the old ones.
+
+        Raises:
+            ConfigError: a weight is given to a member that the bundle does not have; the old options stay.
+        """
+        self.weights = _weights(options, self.manifest)
         self.options = options
-        self.weights = dict(options.weights or self.manifest.weights)
         self._scoring = MicroBatcher(self._score, max_batch=options.max_batch, max_waiting=options.max_waiting)
-        self._explaining = MicroBatcher(self._explain, max_batch=16, max_waiting=options.max_waiting)
+        # a queue for each method: LIME takes tens of milliseconds a row, and SHAP would stand behind it
+        self._explaining: dict[Method, MicroBatcher[Scored, Contributions | None]] = {
+            method: MicroBatcher(self._explain, max_batch=EXPLAINED_AT_ONCE, max_waiting=options.max_waiting)
+            for method in ("shap", "lime")
+        }
 
     async def judge(self, *asks: Ask) -> list[Judgement]:
-        """The answers to some questions, in their order.
+        """The answers to some questions of one request, in their order; those to explain name one method.
 
         Raises:
             MembersUnavailable: no member answered.
@@ -143,6 +107,12 @@ class Engine:
         judgements = [self._judgement(one, explained.get(id(one))) for one in scored]
         self._record(judgements, (self._now_us() - started_us) / 1e6)
         return judgements
+
+    async def warm_up(self) -> None:
+        """Answer a question that nobody asked, explained, and leave no trace of it but in the cache."""
+        decision = Decision("warm-up", "warm-up", "warm-up", "", "", 1.0, 0, 0, 0, self._now_us())
+        for _ in range(3):
+            await self._explanations(await self._scoring.ask(Ask(decision, "warm-up", "shap")))
 
     def recommendation(self, judgement: Judgement) -> tuple[str, list[str]]:
         """What to do, and what is worth saying, by the operator's rules."""
@@ -164,10 +134,10 @@ class Engine:
                 for ask, window in zip(asks, windows, strict=True)
             ]
         )
-        variants = [self.state.variant_of(ask.experiment_id, ask.decision.user) for ask in asks]
+        assignments = [self.state.assign(ask.experiment_id, ask.decision.user) for ask in asks]
         keys = [
-            key_of(self.manifest.version, variant or "", b"score", row.tobytes())
-            for variant, row in zip(variants, X, strict=True)
+            key_of(self.manifest.version, assignment.variant or "", b"score", row.tobytes())
+            for assignment, row in zip(assignments, X, strict=True)
         ]
         known = await self._cached(keys) if not degraded else [None] * len(asks)
         missed = [i for i, entry in enumerate(known) if entry is None]
@@ -182,16 +152,16 @@ class Engine:
             opinions[i] = entry
         late = set(missed)
         return [
-            self._scored(ask, X[i], opinions[i], variants[i], [*degraded, *(missing if i in late else [])])
+            self._scored(ask, X[i], opinions[i], assignments[i], [*degraded, *(missing if i in late else [])])
             for i, ask in enumerate(asks)
         ]
 
     def _scored(
-        self, ask: Ask, x: NDArray[np.float32], opinions: dict[str, float], variant: str | None, degraded: list[str]
+        self, ask: Ask, x: NDArray[np.float32], opinions: dict[str, float], assignment: Assignment, degraded: list[str]
     ) -> Scored:
         # a variant whose only member is lost is answered by the ensemble, and says so
-        model = variant if variant in opinions else ENSEMBLE
-        return Scored(ask, x, opinions, variant, model, degraded)
+        model = assignment.variant if assignment.variant in opinions else ENSEMBLE
+        return Scored(ask, x, opinions, assignment, model, degraded)
 
     async def _windows(self, asks: Sequence[Ask]) -> tuple[Sequence[Sequence[Event]], list[str]]:
         try:
@@ -225,7 +195,7 @@ class Engine:
             return []
         try:
             async with asyncio.timeout(self.options.explain_deadline_ms / 1e3):
-                return list(await self._explaining.ask(*scored))
+                return list(await self._explaining[_method_of(scored)].ask(*scored))
         except TimeoutError:
             return [None] * len(scored)
 
@@ -247,10 +217,12 @@ class Engine:
         rows = np.stack([one.x for one in scored]).tobytes()
         weights = first.weights(self.weights)
         try:
-            if first.ask.method == "lime":
-                together = await self._explainer.lime(self.manifest.version, rows, weights)
-            else:
-                together = await self._explainer.shap(self.manifest.version, rows, weights, first.ask.per_member)
+            # those who asked have given up by then: an explainer that hangs must not hold those behind them
+            async with asyncio.timeout(self.options.explain_deadline_ms / 1e3):
+                if first.ask.method == "lime":
+                    together = await self._explainer.lime(self.manifest.version, rows, weights)
+                else:
+                    together = await self._explainer.shap(self.manifest.version, rows, weights, first.ask.per_member)
         except Exception:
             log.warning("no explanation for %d rows", len(scored), exc_info=True)
             return [None] * len(scored)
@@ -284,7 +256,7 @@ class Engine:
         metrics = self.state.metrics
         for judgement in judgements:
             ask = judgement.scored.ask
-            variant = judgement.scored.variant
+            variant, is_running = judgement.scored.assignment
             metrics.inc("predictions_total", variant or judgement.scored.model)
             metrics.observe("prediction_latency_seconds", latency_s)
             for part in judgement.degraded:
@@ -292,7 +264,6 @@ class Engine:
             if ask.method != "none":
                 metrics.inc("explanations_total", ask.method, "missing" if judgement.explanation is None else "given")
             if ask.experiment_id is not None and variant is not None:
-                is_running = self.state.runs(ask.experiment_id)
                 # unknown experiments are counted too, but under one name: clients choose the ids
                 metrics.inc("ab_test_predictions_total", ask.experiment_id if is_running else "unknown", variant)
                 if is_running:
@@ -317,7 +288,7 @@ class Engine:
             "model_used": scored.model,
             "bundle_version": self.manifest.version,
             "experiment_id": scored.ask.experiment_id,
-            "variant": scored.variant,
+            "variant": scored.assignment.variant,
             "degraded": judgement.degraded,
             "latency_ms": round(latency_s * 1e3, 3),
         }
@@ -330,3 +301,20 @@ class Engine:
             metrics.inc("member_predictions_total", name, reason, by=rows)
         for name, latency_s in opinions.latency_s.items():
             metrics.observe("member_latency_seconds", latency_s, name)
+
+
+def _weights(options: EngineOptions, manifest: Manifest) -> dict[str, float]:
+    """The weights to vote with, of every member: one that weighs nothing still answers where no other does."""
+    learned = manifest.weights
+    given = learned if options.weights is None else options.weights
+    unknown = sorted(set(given) - set(learned))
+    if unknown:
+        raise ConfigError(
+            f"weights in serve_config.yaml name {', '.join(unknown)}, and bundle {manifest.version} has no such member",
+            remedy=f"It has {', '.join(learned)}",
+        )
+    return {name: given.get(name, 0.0) for name in learned}
+
+
+def _method_of(scored: Sequence[Scored]) -> Method:
+    return scored[0].ask.method

@@ -49,6 +49,7 @@ METRICS: tuple[MetricSpec, ...] = (
     _counter("http_requests_total", ("route", "status"), "HTTP requests by route template and status.", 256),
     _counter("matured_labels_total", (), "Predictions whose label has become known."),
     _counter("journal_dropped_total", (), "Predictions that were not written to the journal."),
+    _counter("exposures_dropped_total", (), "Decisions shown in an experiment that its sums will not know of."),
     _counter("explanations_total", ("method", "outcome"), "Explanations asked for, by what came of them.", 16),
     MetricSpec("bundle_info", "info", ("version",), "The bundle version served, as a label; always 1."),
 )

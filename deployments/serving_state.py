@@ -1,16 +1,17 @@
 """The router's side of Redis: one connection, what is read for each batch, and what is written behind it."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.clock import Clock
 from common.daycounts import DayCounts
-from common.errors import ConfigError
+from common.errors import ConfigError, StateUnavailable
 from common.events import Event
 from deployments.experiments import StoredExperiment, assign
 from deployments.metrics import CONTENT_TYPE, Metrics
@@ -35,6 +36,13 @@ WAITING_CAP = 20_000
 
 CONTROL = "control"
 """The variant that unknown and stopped experiments answer: the champion's ensemble."""
+
+
+class Assignment(NamedTuple):
+    """What a user sees of an experiment, None without one, and whether the experiment counts it."""
+
+    variant: str | None
+    is_running: bool
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,9 @@ class ServingState:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(StateUnavailable):
+                await self._write_behind()
+            self.metrics.inc("exposures_dropped_total", by=len(self._to_expose))
             await self._journal.close()
             await self.metrics.close()
             await self._redis.aclose()
@@ -105,7 +116,11 @@ class ServingState:
 
     async def append(self, batch: Sequence[StoredEvent]) -> list[bool]:
         """See `WindowStore.append`; counts what came of the events."""
-        stored = await self._windows.append(batch)
+        try:
+            stored = await self._windows.append(batch)
+        except StateUnavailable:
+            self.metrics.inc("events_total", "refused", by=len(batch))
+            raise
         self.metrics.inc("events_total", "stored", by=sum(stored))
         self.metrics.inc("events_total", "duplicate", by=len(stored) - sum(stored))
         return stored
@@ -118,23 +133,22 @@ class ServingState:
         """See `DayCountStore.revision`."""
         return await self._days.revision()
 
-    def variant_of(self, experiment_id: str | None, user: str) -> str | None:
-        """The variant that a user sees; None without an experiment, `control` if it is unknown or has been stopped."""
+    def assign(self, experiment_id: str | None, user: str) -> Assignment:
+        """The variant that a user sees; `control` of an experiment that is unknown or has been stopped."""
         if experiment_id is None:
-            return None
+            return Assignment(None, is_running=False)
         stored = self._known.get(experiment_id)
         if stored is None or stored.status != "running":
-            return CONTROL
-        return assign(stored.experiment, user)
-
-    def runs(self, experiment_id: str) -> bool:
-        """Whether an experiment assigns users now."""
-        stored = self._known.get(experiment_id)
-        return stored is not None and stored.status == "running"
+            return Assignment(CONTROL, is_running=False)
+        return Assignment(assign(stored.experiment, user), is_running=True)
 
     async def recall(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See `AnswerCache.get`; counts hits and misses."""
-        entries = await self._cache.get(keys)
+        """See `AnswerCache.get`; counts what came of it."""
+        try:
+            entries = await self._cache.get(keys)
+        except StateUnavailable:
+            self.metrics.inc("cache_requests_total", "error", by=len(keys))
+            raise
         hits = sum(entry is not None for entry in entries)
         self.metrics.inc("cache_requests_total", "hit", by=hits)
         self.metrics.inc("cache_requests_total", "miss", by=len(entries) - hits)
@@ -149,7 +163,9 @@ class ServingState:
         self._journal.put_nowait(record)
 
     def expose(self, exposure: Exposure) -> None:
-        """Record who was shown what soon; never waits."""
+        """Record who was shown what soon; never waits. Without room the oldest is dropped, and counted."""
+        if len(self._to_expose) == WAITING_CAP:
+            self.metrics.inc("exposures_dropped_total")
         self._to_expose.append(exposure)
 
     async def newest_predictions(self, limit: int) -> list[dict[str, Any]]:

@@ -60,7 +60,6 @@ class Settings(BaseSettings):
         default=None, description="the rules of recommendations and insights; deployments/insights.yaml if not set"
     )
     label_horizon_s: int = Field(default=86_400, gt=0, description="how long after a decision a purchase still counts")
-    cache_ttl_s: int = Field(default=300, ge=0, description="how long an answer stays in the cache; 0 turns it off")
 
     @field_validator("state_dir")
     @classmethod

@@ -28,6 +28,10 @@ STATUS_BY_CODE = {
 """Codes that clients see; every other CartcastError is a 500 with its own code."""
 
 RETRY_AFTER_S = 1
+MAX_DETAILS = 100
+MAX_PROBLEMS = 10_000
+"""From here on a body's problems are not listed at all: 450,000 of them fit into one body and take seconds."""
+
 _CODE_BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -67,10 +71,12 @@ def response_of(error: CartcastError) -> Response:
 
 def invalid_request(error: ValidationError | RequestValidationError) -> CartcastError:
     """The error that names each field of a body or a query that does not fit."""
+    if isinstance(error, ValidationError) and error.error_count() > MAX_PROBLEMS:
+        return RequestError(f"the body has more than {MAX_PROBLEMS} problems")
     problems = error.errors()
     if problems and problems[0]["type"] == "json_invalid":
         return InvalidJson("the body is not valid JSON: " + str(problems[0]["ctx"]["error"]))
-    fields = [{"field": _path(problem["loc"]), "message": problem["msg"]} for problem in problems]
+    fields = [{"field": _path(problem["loc"]), "message": problem["msg"]} for problem in problems[:MAX_DETAILS]]
     first = fields[0]
     return RequestError(f"{first['field'] or 'body'}: {first['message']}", fields=fields)
 

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from deployments.engine import ENSEMBLE
 from deployments.experiments import Experiment, StoredExperiment, check_variants
 from deployments.http.openapi import errors, example_of, one, operation
 from deployments.http.service import Service, json
+from deployments.judgement import ENSEMBLE
 from deployments.serving_state import CONTROL
 
 _EXPERIMENT = TypeAdapter(Experiment)

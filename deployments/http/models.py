@@ -201,8 +201,5 @@ class ErrorAnswer(BaseModel):
 
 USER_DATA = TypeAdapter(UserData)
 USER_DATA_LIST = TypeAdapter(Annotated[list[UserData], Field(max_length=MAX_BATCH)])
-EVENTS: TypeAdapter[EventIn | list[EventIn]] = TypeAdapter(
-    EventIn | Annotated[list[EventIn], Field(max_length=MAX_BATCH)]
-)
 EVENT = TypeAdapter(EventIn)
 EVENT_LIST = TypeAdapter(Annotated[list[EventIn], Field(min_length=1, max_length=MAX_BATCH)])

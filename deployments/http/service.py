@@ -14,14 +14,16 @@ from common.errors import RequestError, UnavailableError
 from common.events import ID_REGEX
 from common.feature_specs import NAMES
 from deployments.auth import Authenticator, Principal
-from deployments.engine import TOP_CONTRIBUTIONS, Ask, Engine, Judgement, Method
+from deployments.engine import Engine
 from deployments.http.errors import BodyTooLarge
 from deployments.http.models import UserData
+from deployments.judgement import Ask, Judgement, Method
 from deployments.readiness import Readiness
 from deployments.serving_state import ServingState
 
 Body = TypeVar("Body")
 
+TOP_CONTRIBUTIONS = 10
 BODY_LIMIT_BYTES = 1 << 20
 BATCH_LIMIT_BYTES = 5 << 20
 CLOCK_SKEW_US = 5 * 60 * SECOND_US
@@ -111,7 +113,7 @@ class Service:
             "confidence_score": judgement.confidence,
             "business_insights": insights,
             "feature_contributions": top(judgement.contributions()),
-            "ab_test_variant": scored.variant,
+            "ab_test_variant": scored.assignment.variant,
             "prediction_timestamp": to_iso(scored.ask.decision.as_of_us),
             "request_id": scored.ask.request_id,
             "bundle_version": self.engine.manifest.version,

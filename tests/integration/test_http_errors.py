@@ -1,8 +1,10 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deployments.state.experiment_store import ExperimentStore
 from tests.conftest import OwnRedis
 from tests.integration.conftest import Api, replica
 from tests.integration.test_http_predictions import BODY, VIEW
@@ -84,6 +86,16 @@ async def test_a_wrong_decision_in_a_batch_is_named_with_its_place(api: Api) -> 
     assert response.json()["error"]["details"][0]["field"] == "1.price"
 
 
+async def test_the_problems_of_a_body_that_is_full_of_them_are_not_all_listed(api: Api) -> None:
+    some = await api.post("/predict_purchase", {**BODY, **{f"k{i}": 1 for i in range(500)}})
+    many = await api.post("/predict_purchase", {**BODY, **{f"k{i}": 1 for i in range(20_000)}})
+
+    assert some.status_code == many.status_code == 422
+    assert len(some.json()["error"]["details"]) == 100
+    assert shape_of(many.json()) == ({"error"}, {"code", "message", "details"})
+    assert len(many.content) < 1_000
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -141,7 +153,7 @@ async def test_with_redis_lost_predictions_go_on_and_events_are_refused(served_b
             server.kill()
 
             answer = await api.post("/predict_purchase", BODY)
-            event = await api.post("/events", VIEW)
+            event = await api.post("/events", [VIEW, VIEW])
             metrics = await api.get("/metrics")
 
             assert answer.status_code == 200
@@ -149,5 +161,41 @@ async def test_with_redis_lost_predictions_go_on_and_events_are_refused(served_b
             assert event.status_code == 503
             assert "Retry-After" in event.headers
             assert "state_up 0.0" in metrics.text
+            assert 'events_total{outcome="refused"} 2.0' in metrics.text
     finally:
         server.end()
+
+
+async def test_exposures_of_the_last_moment_are_written_at_the_end(served_bundle, members, explainer, redis, redis_url):
+    url = redis_url.rpartition("/")[0] + "/9"
+    body = {
+        "experiment_id": "x1",
+        "variants": ["ensemble", "xgboost"],
+        "traffic_split": {"ensemble": 0.5, "xgboost": 0.5},
+        "primary_metric": "conversion",
+    }
+    async with replica(served_bundle, dict(members), explainer, url, Path()) as api:
+        await api.post("/ab_test_config", body)
+        await api.service.state._watch_experiments()
+        for i in range(5):
+            await api.post("/predict_purchase?explain=none", {**BODY, "user_id": f"u{i}", "experiment_id": "x1"})
+
+    results = await ExperimentStore(redis).results("x1")
+    assert sum(arm["users"] for arm in results["variants"].values()) == 5
+
+
+async def test_who_is_shown_control_before_a_replica_knows_the_experiment_is_not_exposed(api: Api) -> None:
+    body = {
+        "experiment_id": "x1",
+        "variants": ["ensemble", "xgboost"],
+        "traffic_split": {"ensemble": 0.5, "xgboost": 0.5},
+        "primary_metric": "conversion",
+    }
+    await api.post("/ab_test_config", body)
+    state = api.service.state
+    state._known = {}
+    early = state.assign("x1", "ann")
+    await state._watch_experiments()
+
+    assert early == ("control", False)
+    assert state.assign("x1", "ann").is_running

@@ -1,16 +1,18 @@
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
 
 from common.clock import from_datetime, now_us
 from common.ensemble import combine
+from common.errors import ConfigError
 from common.events import Decision
 from common.feature_specs import NAMES
 from common.features import matrix, vector
 from deployments.experiments import Experiment, assign
 from deployments.http.models import UserData
-from tests.integration.conftest import Api, token
+from tests.integration.conftest import OPTIONS, Api, token
 
 pytestmark = pytest.mark.anyio
 
@@ -183,6 +185,59 @@ async def test_without_the_explainer_the_prediction_stands(api: Api, monkeypatch
     assert answer["feature_contributions"] == {}
     assert answer["base_value"] is None
     assert full.status_code == 503
+
+
+async def test_an_explainer_that_hangs_does_not_hold_those_who_ask_later(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = api.engine._explainer
+
+    class HangsOnce:
+        asked = 0
+
+        async def shap(self, *question: Any) -> Any:
+            self.asked += 1
+            if self.asked == 1:
+                await asyncio.Event().wait()
+            return await real.shap(*question)
+
+    api.engine.configure(OPTIONS.model_copy(update={"explain_deadline_ms": 400.0}))
+    monkeypatch.setattr(api.engine, "_explainer", HangsOnce())
+    first = await api.post("/predict_purchase", BODY)
+    second = await api.post("/predict_purchase", BODY)
+
+    assert first.json()["degraded"] == ["explainer"]
+    assert second.json()["degraded"] == []
+
+
+async def test_the_operators_weights_take_the_place_of_the_learned_ones(api: Api) -> None:
+    api.engine.configure(OPTIONS.model_copy(update={"weights": {"lightgbm": 3.0, "xgboost": 1.0}}))
+
+    explanation = (await api.post("/explain", BODY)).json()
+    answer = (await api.post("/predict_purchase", {**BODY, "as_of": explanation["prediction_timestamp"]})).json()
+
+    vote = 0.75 * answer["members"]["lightgbm"] + 0.25 * answer["members"]["xgboost"]
+    total = explanation["base_value"] + sum(explanation["contributions"].values())
+    assert answer["purchase_probability"] == pytest.approx(vote, abs=1e-12)
+    assert total == pytest.approx(vote, abs=1e-6)
+
+
+async def test_without_the_only_weighted_member_the_others_vote(api: Api) -> None:
+    api.engine.configure(OPTIONS.model_copy(update={"weights": {"catboost": 1.0}}))
+    api.members["catboost"] = Dead()
+
+    answer = (await api.post("/predict_purchase", BODY)).json()
+
+    assert answer["purchase_probability"] == pytest.approx(np.mean(list(answer["members"].values())), abs=1e-12)
+    assert answer["degraded"] == ["member:catboost"]
+
+
+async def test_weights_of_a_member_that_is_not_there_are_refused(api: Api) -> None:
+    before = api.engine.weights
+
+    with pytest.raises(ConfigError, match="oracle"):
+        api.engine.configure(OPTIONS.model_copy(update={"weights": {"oracle": 1.0}}))
+    assert api.engine.weights == before
 
 
 async def test_many_at_once_share_fan_outs(api: Api) -> None:
