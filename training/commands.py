@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.bundle import Bundle, open_bundle
+from common.catalog import Catalog
 from common.clock import HOUR_US, from_datetime, now_us, to_iso
 from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
@@ -65,6 +66,7 @@ def evaluate(given: argparse.Namespace) -> None:
             horizon_us=_horizon_us(given),
             max_quarantine_ratio=given.max_quarantine_ratio,
             progress=progress,
+            known=Catalog.read(bundle.file("catalog.parquet")),
         )
     with progress.stage("evaluate"):
         metrics = judge_bundle(bundle, log.examples, given.truth)
