@@ -17,7 +17,7 @@
         └── PortTaken         an address in use
 
 The command line prints `message` and `remedy` on one line and exits with 2; HTTP statuses are
-given in `deployments/http_errors.py` alone.
+given in `deployments/http/errors.py` alone.
 """
 
 from typing import Any, ClassVar

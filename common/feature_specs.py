@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from common.window import MAX_AGE_DAYS, MAX_EVENTS
 
-REVISION = 1
+REVISION = 2
 NEVER_S = float(MAX_AGE_DAYS * 86_400)
 """Stands for "not within the window" in every duration, seconds."""
+
+MAX_RATIO = 1e6
+"""The largest ratio of two prices: a price of next to nothing must not make a vector infinite."""
 
 
 class Spec(NamedTuple):
@@ -42,7 +45,7 @@ def _seconds(name: str, group: str, meaning: str) -> Spec:
 
 
 def _ratio(name: str, group: str, meaning: str) -> Spec:
-    return Spec(name, group, "ratio", 0.0, _INF, meaning)
+    return Spec(name, group, "ratio", 0.0, MAX_RATIO, meaning)
 
 
 def _rate(name: str, meaning: str) -> Spec:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from common.catalog import Catalog
 from common.clock import SECOND_US
 from common.events import Decision, Event, EventKind
-from common.feature_specs import NEVER_S, WIDTH
+from common.feature_specs import MAX_RATIO, NEVER_S, WIDTH
 from common.window import with_the_product_in_sight
 
 _VIEW, _CART, _REMOVE, _PURCHASE = (int(kind) for kind in EventKind)
@@ -175,8 +175,8 @@ def _price(
 
 
 def _ratio(price: float, reference: float) -> float:
-    """`price / reference`, and 1 where there is nothing to compare with."""
-    return price / reference if reference > 0.0 else 1.0
+    """`price / reference`, at most `MAX_RATIO`, and 1 where there is nothing to compare with."""
+    return min(price / reference, MAX_RATIO) if reference > 0.0 else 1.0
 
 
 def _past(decision: Decision, session: Sequence[Event], past: Sequence[Event]) -> list[float]:

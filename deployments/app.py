@@ -35,4 +35,4 @@ def build(args: dict[str, Any]) -> serve.Application:
     monitor: Any = serve.deployment(Monitor)
     router: Any = serve.deployment(EnsembleRouter)
     members = {name: member.options(name=f"member_{name}").bind(name, bundle_path) for name in manifest.weights}
-    return router.bind(bundle_path, members, explainer.bind(bundle_path), monitor.bind())
+    return router.bind(bundle_path, members, explainer.bind(bundle_path), monitor.bind(bundle_path))

@@ -30,6 +30,11 @@ class CatalogKeeper:
         self._seen_revision = -1
         self.history = CatalogHistory(start, {})
 
+    @property
+    def is_rolled(self) -> bool:
+        """Whether the days of trade since the bundle have been read once."""
+        return self._rolled_on >= 0
+
     async def refresh(self) -> bool:
         """Roll again if a day has ended or the past has changed; True if the catalogs moved.
 

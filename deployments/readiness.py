@@ -8,7 +8,7 @@ import numpy as np
 
 from common.bundle import Manifest
 from common.clock import SECOND_US, Clock
-from common.errors import StateUnavailable
+from common.errors import StateUnavailable, UnavailableError
 from deployments.members import MemberClient, ask_members
 
 REMEMBERED_US = SECOND_US
@@ -36,6 +36,8 @@ class Readiness:
         *,
         state_alive: Callable[[], Awaitable[bool]],
         explainer_alive: Callable[[], Awaitable[bool]],
+        catalog_rolled: Callable[[], bool],
+        warm_up: Callable[[], Awaitable[object]],
         now_us: Clock,
         deadline_s: float = 2.0,
     ) -> None:
@@ -43,6 +45,9 @@ class Readiness:
         self._members = members
         self._state_alive = state_alive
         self._explainer_alive = explainer_alive
+        self._catalog_rolled = catalog_rolled
+        self._warm_up = warm_up
+        self._is_warm = False
         self._now_us = now_us
         self._deadline_s = deadline_s
         self._lock = asyncio.Lock()
@@ -65,8 +70,22 @@ class Readiness:
         state, explainer, members = await asyncio.gather(
             self._alive(self._state_alive), self._alive(self._explainer_alive), self._check_members()
         )
-        parts = {"bundle": "ok", "state": state, "explainer": explainer, **members}
-        return Report(all(verdict == "ok" for verdict in parts.values()), parts)
+        catalog = "ok" if self._catalog_rolled() else "not yet rolled over the days since the bundle"
+        parts = {"bundle": "ok", "catalog": catalog, "state": state, "explainer": explainer, **members}
+        ready = all(verdict == "ok" for verdict in parts.values())
+        if ready and not self._is_warm:
+            parts["warm-up"] = await self._warmed_up()
+            ready = self._is_warm = parts["warm-up"] == "ok"
+        return Report(ready, parts)
+
+    async def _warmed_up(self) -> str:
+        """The first decision pays for connections and first uses: not the first client's."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._warm_up()
+        except (TimeoutError, UnavailableError) as error:
+            return f"failed: {error!r}"
+        return "ok"
 
     async def _alive(self, ask: Callable[[], Awaitable[bool]]) -> str:
         try:

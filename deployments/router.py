@@ -48,6 +48,19 @@ class EnsembleRouter:
         self._explainer = ExplainerHandle(explainer)
         self._options = EngineOptions()
         self._engine: Engine | None = None
+        self._state: ServingState | None = None
+        self._catalogs: asyncio.Task[None] | None = None
+
+    def check_health(self) -> None:
+        """Serve starts the replica again when something that works behind the requests has ended.
+
+        Raises:
+            RuntimeError: it has.
+        """
+        if self._state is not None:
+            self._state.check()
+        if self._catalogs is not None and self._catalogs.done():
+            raise RuntimeError(f"the catalog is not kept fresh any more: {self._catalogs!r}")
 
     def reconfigure(self, config: dict[str, Any]) -> None:
         """Take the `user_config` of serve_config.yaml, at the start and whenever it changes."""
@@ -58,7 +71,7 @@ class EnsembleRouter:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         settings = load_settings()
         manifest = self._bundle.manifest
-        state = ServingState.connect(settings)
+        state = ServingState.connect(settings, horizon_s=manifest.label_horizon_s)
         keeper = CatalogKeeper(
             Catalog.read(self._bundle.file("catalog.parquet")),
             days=state.day_counts,
@@ -80,6 +93,8 @@ class EnsembleRouter:
             self._members,
             state_alive=state.alive,
             explainer_alive=self._explainer.alive,
+            catalog_rolled=lambda: keeper.is_rolled,
+            warm_up=self._engine.warm_up,
             now_us=now_us,
         )
         service = Service(self._engine, state, Authenticator(signing_secret(settings)), readiness, now_us)
@@ -88,10 +103,11 @@ class EnsembleRouter:
 
         @asynccontextmanager
         async def running() -> AsyncIterator[None]:
-            async with state.running(), asyncio.TaskGroup() as tasks:
-                catalogs = tasks.create_task(keeper.keep_fresh(CATALOG_CHECK_S))
+            async with state.running():
+                self._state = state
+                self._catalogs = asyncio.create_task(keeper.keep_fresh(CATALOG_CHECK_S))
                 yield
-                catalogs.cancel()
+                self._catalogs.cancel()
 
         return build_api(service, running)
 

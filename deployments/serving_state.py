@@ -68,13 +68,16 @@ class ServingState:
         self.metrics = Metrics(redis)
         self.experiments = ExperimentStore(redis)
         self._journal = Journal(self._journal_store, on_dropped=self._count_dropped)
+        self._tasks: list[asyncio.Task[None]] = []
         self._known: dict[str, StoredExperiment] = {}
         self._to_cache: deque[tuple[bytes, bytes, int]] = deque(maxlen=WAITING_CAP)
         self._to_expose: deque[Exposure] = deque(maxlen=WAITING_CAP)
 
     @classmethod
-    def connect(cls, settings: Settings) -> "ServingState":
-        """The state in the Redis of the settings; nothing is sent yet.
+    def connect(cls, settings: Settings, *, horizon_s: int) -> "ServingState":
+        """The state in the Redis of the settings; labels mature after the served bundle's `horizon_s`.
+
+        Nothing is sent yet.
 
         Raises:
             ConfigError: no address of a Redis is set.
@@ -82,12 +85,12 @@ class ServingState:
         if settings.redis_url is None:
             raise ConfigError("no Redis is set", remedy="Start with `python -m deployments serve`, or set REDIS_URL")
         redis = StateRedis.connect(settings.redis_url.get_secret_value())
-        return cls(redis, horizon_s=settings.label_horizon_s)
+        return cls(redis, horizon_s=horizon_s)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write behind the requests, and watch for experiments, as long as this lasts."""
-        tasks = [
+        tasks = self._tasks = [
             asyncio.create_task(self._journal.run(WRITE_S)),
             asyncio.create_task(self.metrics.run()),
             asyncio.create_task(repeat(self._write_behind, WRITE_S, "the write-behind queue")),
@@ -105,6 +108,16 @@ class ServingState:
             await self._journal.close()
             await self.metrics.close()
             await self._redis.aclose()
+
+    def check(self) -> None:
+        """See that what works behind the requests still does.
+
+        Raises:
+            RuntimeError: a task of it has ended; only a new process mends that.
+        """
+        for task in self._tasks:
+            if task.done():
+                raise RuntimeError(f"a background task has ended: {task!r}")
 
     async def alive(self) -> bool:
         """Whether Redis answers."""

@@ -59,7 +59,6 @@ class Settings(BaseSettings):
     insights_file: Path | None = Field(
         default=None, description="the rules of recommendations and insights; deployments/insights.yaml if not set"
     )
-    label_horizon_s: int = Field(default=86_400, gt=0, description="how long after a decision a purchase still counts")
 
     @field_validator("state_dir")
     @classmethod

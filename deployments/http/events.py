@@ -23,7 +23,11 @@ def routes(service: Service) -> APIRouter:
         openapi_extra=operation("events", {"anyOf": [one(EventIn), many(EventIn)]}, example_of(EventIn)),
     )
     async def events(request: Request) -> Response:
-        """Store one event or a list; 202 means that all of them are stored. Sent twice, an event counts once."""
+        """Store one event or a list; 202 means that all of them are stored.
+
+        An event is known by its `event_id`: sent again, it counts once. Without an id it is known by its content, time
+        included, so one without a time is a new event each time it is sent.
+        """
         service.principal(request, "events")
         bodies, is_list = await _read(service, request)
         now_us = service.now_us()

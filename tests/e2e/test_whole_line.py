@@ -96,6 +96,7 @@ def test_the_curl_line_that_is_printed_works_when_pasted(line: Line) -> None:
     pasted = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=60)
 
     answer = json.loads(pasted.stdout)
+    assert "error" not in answer, answer
     assert 0.0 < answer["purchase_probability"] < 1.0
     assert answer["degraded"] == []
     assert len(answer["members"]) == 4

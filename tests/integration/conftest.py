@@ -87,7 +87,9 @@ def replica(bundle: Bundle, members: dict[str, object], explainer: Explainer, re
 
     @asynccontextmanager
     async def running() -> AsyncIterator[Api]:
-        state = ServingState.connect(Settings(REDIS_URL=redis_url, state_dir=state_dir))
+        state = ServingState.connect(
+            Settings(REDIS_URL=redis_url, state_dir=state_dir), horizon_s=bundle.manifest.label_horizon_s
+        )
         keeper = CatalogKeeper(
             Catalog.read(bundle.file("catalog.parquet")),
             days=state.day_counts,
@@ -105,7 +107,13 @@ def replica(bundle: Bundle, members: dict[str, object], explainer: Explainer, re
             now_us=now_us,
         )
         readiness = Readiness(
-            bundle.manifest, members, state_alive=state.alive, explainer_alive=explainer.alive, now_us=now_us
+            bundle.manifest,
+            members,
+            state_alive=state.alive,
+            explainer_alive=explainer.alive,
+            catalog_rolled=lambda: keeper.is_rolled,
+            warm_up=engine.warm_up,
+            now_us=now_us,
         )
         service = Service(engine, state, Authenticator(SECRET), readiness, now_us)
         app = build_api(service, state.running)

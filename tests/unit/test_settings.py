@@ -41,7 +41,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("CARTCAST_HTTP_PORT", "eighty"), ("CARTCAST_HTTP_PORT", "70000"), ("CARTCAST_LABEL_HORIZON_S", "0")],
+    [("CARTCAST_HTTP_PORT", "eighty"), ("CARTCAST_HTTP_PORT", "70000"), ("CARTCAST_RAY_CPUS", "0")],
 )
 def test_a_setting_that_cannot_be_used_is_named(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
