@@ -16,7 +16,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from common.bundle import open_bundle
-from common.catalog import Catalog
+from common.catalog import Catalog, ContinuedHistory
 from common.feature_specs import SCHEMA_HASH
 from common.log_files import Part, plan_parts
 from common.quarantine import MAX_RATIO
@@ -28,7 +28,7 @@ from deployments.scoring.points import Part as PointPart
 from deployments.scoring.points import plan_points
 from deployments.scoring.progress import ScoringProgress
 from deployments.scoring.reading import SortedLog, SortedRows, sort_log, sort_points
-from deployments.scoring.vectors import Catalogs, Inputs, featured
+from deployments.scoring.vectors import Inputs, featured
 
 BATCH_ROWS = 8_192
 
@@ -94,7 +94,7 @@ def score(job: Job, progress: ScoringProgress) -> Summary:
         progress.stage("starting Ray")
         with ray_cluster(job.address) as cpus:
             log, points = _sorted(job, parts, point_parts, output, progress)
-            catalogs = ray.put(Catalogs(catalog, log.days))
+            catalogs = ray.put(ContinuedHistory(catalog, log.days))
             summary.rows = _score_ranges(job, output, log, points, catalogs, cpus, progress)
         summary.rejected = output.rejections()
         output.publish()
@@ -129,7 +129,7 @@ def _score_ranges(
     output: Output,
     log: SortedLog,
     points: SortedRows | None,
-    catalogs: "ray.ObjectRef[Catalogs]",
+    catalogs: "ray.ObjectRef[ContinuedHistory]",
     cpus: int,
     progress: ScoringProgress,
 ) -> int:

@@ -3,7 +3,7 @@
 Runs in Ray tasks. What comes out depends on the range alone, so a task that is run again writes the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from common.catalog import Catalog, CatalogHistory
-from common.clock import day_of, to_iso
-from common.daycounts import DayCounts
+from common.catalog import ContinuedHistory
+from common.clock import to_iso
 from common.eventlog import CANONICAL
 from common.events import NAME_BY_KIND, Decision, Event, EventKind
 from common.features import vector
@@ -42,24 +41,6 @@ BLOCK_ROWS = 8_192
 """Vectors held as Python floats at once: some 20 MB."""
 
 
-class Catalogs:
-    """Which catalog a decision may see, when the bundle knows the shop through its last day of training.
-
-    After that day: the bundle's catalog, rolled over the log's days since. Up to and on that day the bundle would
-    tell the future, so the log alone speaks.
-    """
-
-    def __init__(self, of_bundle: Catalog, days: Mapping[int, DayCounts]) -> None:
-        self._through_day = of_bundle.through_day
-        self._since = CatalogHistory(of_bundle, days)
-        self._before = CatalogHistory(Catalog.empty(), {day: days[day] for day in days if day < self._through_day})
-
-    def as_of(self, time_us: int) -> Catalog:
-        """The newest catalog that was known on the eve of the day of `time_us`."""
-        history = self._since if day_of(time_us) > self._through_day else self._before
-        return history.as_of(time_us)
-
-
 class Asked(NamedTuple):
     """A question whose decision is known, and what raised it (0 view, 1 cart, None unknown)."""
 
@@ -73,7 +54,7 @@ class Inputs(NamedTuple):
     events: list[str]
     points: list[str] | None
     rejected: str
-    catalogs: "ray.ObjectRef[Catalogs]"
+    catalogs: "ray.ObjectRef[ContinuedHistory]"
 
 
 def featured(ranges: pa.Table, *, inputs: Inputs) -> Iterator[pa.Table]:
@@ -84,7 +65,7 @@ def featured(ranges: pa.Table, *, inputs: Inputs) -> Iterator[pa.Table]:
         yield from of_range(Range(**fields), inputs, catalogs)
 
 
-def of_range(share: Range, inputs: Inputs, catalogs: Catalogs) -> Iterator[pa.Table]:
+def of_range(share: Range, inputs: Inputs, catalogs: ContinuedHistory) -> Iterator[pa.Table]:
     """The questions of one range of user buckets, a block at a time; writes the rejected ones to their own file."""
     users = users_of(read_range(inputs.events, share.low, share.high, CANONICAL))
     rejected: list[Question] = []
@@ -160,7 +141,7 @@ def _without_context(questions: Sequence[Question]) -> pa.Table:
 
 
 @lru_cache(maxsize=1)
-def _catalogs(reference: "ray.ObjectRef[Catalogs]") -> Catalogs:
+def _catalogs(reference: "ray.ObjectRef[ContinuedHistory]") -> ContinuedHistory:
     """The catalogs, unpacked once in the life of a worker process; what they work out lazily stays too."""
-    catalogs: Catalogs = ray.get(reference)
+    catalogs: ContinuedHistory = ray.get(reference)
     return catalogs

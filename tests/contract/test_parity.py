@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from common.catalog import Catalog, CatalogHistory
+from common.catalog import Catalog, CatalogHistory, ContinuedHistory
 from common.clock import DAY_US, day_of
 from common.daycounts import DayCounts, count
 from common.eventlog import CANONICAL
@@ -25,7 +25,7 @@ from common.replay import UserEvents, example_table, x_matrix
 from deployments.scoring.context import Question
 from deployments.scoring.partition import BUCKETS, Range, write_partition
 from deployments.scoring.points import POINTS
-from deployments.scoring.vectors import Catalogs, Inputs, of_range
+from deployments.scoring.vectors import Inputs, of_range
 from deployments.state.connection import StateRedis
 from deployments.state.daycounts import DayCountStore
 from deployments.state.windows import StoredEvent, WindowStore
@@ -101,7 +101,7 @@ def in_batch(log: Log, directory: Path, *, points: pa.Table | None = None) -> pa
     events = canonical(log.users).select(CANONICAL.names).cast(CANONICAL)
     asked = None if points is None else partitions(points, directory, 700)
     inputs = Inputs(partitions(events, directory, 1_000), asked, str(directory), catalogs=None)  # type: ignore[arg-type]
-    catalogs = Catalogs(log.of_bundle, log.days)
+    catalogs = ContinuedHistory(log.of_bundle, log.days)
     step = BUCKETS // 8
     ranges = (Range(number, low, low + step) for number, low in enumerate(range(0, BUCKETS, step)))
     return pa.concat_tables(block for share in ranges for block in of_range(share, inputs, catalogs))
