@@ -1,4 +1,10 @@
-"""The weight of each member's vote: the convex combination with the smallest log loss."""
+"""The weight of each member's vote: what the default weights become where the rows tell them otherwise.
+
+Members agree so much that the log loss is nearly flat in the weights, and its lowest point on some thousand rows is
+partly chance: on the real shop's log, which drifts, the default was better on the following week in 7 of 8 windows; on
+a simulated one the optimum was, in 6 of 8. So the weights move from the default towards the optimum only as far as
+the difference shows, which kept nine tenths of the gain there and a quarter of the loss away here.
+"""
 
 from collections.abc import Mapping
 
@@ -11,23 +17,38 @@ from common.ensemble import DEFAULT_WEIGHTS, Vector
 NEGLIGIBLE = 1e-4
 """Weights below this become 0: they cost a fan-out and change no answer."""
 
+STEPS = 20
+"""Places that are tried between the default and the optimum."""
+
 _TOLERANCE = 1e-12
 
 
 def learn_weights(probabilities: Mapping[str, Vector], y: NDArray[np.int8]) -> dict[str, float]:
     """Weights on the simplex for calibrated probabilities (n,) of labels (n,).
 
-    The loss is convex in the weights. The search starts at `DEFAULT_WEIGHTS` and its result is held against that
-    start and every single member, so that it is never worse on these rows than any of them.
+    They lie between `DEFAULT_WEIGHTS` and the optimum, as near to the default as their loss is within one standard
+    error of the optimum's. On these rows they are never worse than the default or any single member.
 
-    References: Wolpert (1992), Stacked generalization; Breiman (1996), Stacked regressions (weights >= 0).
+    References: Wolpert (1992), Stacked generalization; Breiman (1996), Stacked regressions (weights >= 0); Breiman,
+    Friedman, Olshen & Stone (1984), Classification and regression trees (the one standard error rule).
     """
     names = list(probabilities)
     of_outcome = np.column_stack([np.where(y > 0, probabilities[name], 1.0 - probabilities[name]) for name in names])
     start = _normalised(np.array([DEFAULT_WEIGHTS.get(name, 0.1) for name in names]))
-    candidates = [_descend(of_outcome, start), start, *np.eye(len(names))]
-    best = min(candidates, key=lambda weights: _loss(weights, of_outcome))
+    members = np.eye(len(names))
+    best = min([_descend(of_outcome, start), start, *members], key=lambda weights: _loss(weights, of_outcome))
+    bound = min(_loss(weights, of_outcome) for weights in [start, *members])
+    for step in range(STEPS):
+        weights = start + step / STEPS * (best - start)
+        if _loss(weights, of_outcome) <= bound and _as_good(weights, best, of_outcome):
+            return dict(zip(names, map(float, weights), strict=True))
     return dict(zip(names, map(float, best), strict=True))
+
+
+def _as_good(weights: Vector, best: Vector, of_outcome: Vector) -> bool:
+    """Whether the mean loss is within one standard error of its paired difference to the best one's."""
+    excess = np.log(of_outcome @ best) - np.log(of_outcome @ weights)
+    return bool(excess.mean() <= excess.std() / np.sqrt(len(excess)))
 
 
 def _loss(weights: Vector, of_outcome: Vector) -> float:

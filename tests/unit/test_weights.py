@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.bundle import MEMBER_KINDS
 from common.ensemble import DEFAULT_WEIGHTS, combine
-from training.weights import NEGLIGIBLE, learn_weights
+from training.weights import learn_weights
 
 
 def members(seed: int, noise: list[float], rows: int = 2_000) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -28,33 +28,50 @@ def loss(p: np.ndarray, y: np.ndarray) -> float:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.lists(st.floats(0.0, 3.0), min_size=4, max_size=4))
-def test_never_worse_than_the_best_member_the_default_or_any_random_vote(seed, noise):
+def test_never_worse_than_the_best_member_or_the_default(seed, noise):
     probabilities, y = members(seed, noise)
 
     weights = learn_weights(probabilities, y)
 
     assert sum(weights.values()) == pytest.approx(1.0, abs=1e-12)
-    assert all(weight == 0.0 or weight >= NEGLIGIBLE for weight in weights.values())
+    assert min(weights.values()) >= 0.0
     learned = loss(combine(probabilities, weights), y)
     assert learned <= min(loss(p, y) for p in probabilities.values()) + 1e-12
     assert learned <= loss(combine(probabilities, DEFAULT_WEIGHTS), y) + 1e-12
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.lists(st.floats(0.0, 3.0), min_size=4, max_size=4))
+def test_no_other_vote_is_better_beyond_chance(seed, noise):
+    probabilities, y = members(seed, noise)
+    learned = combine(probabilities, learn_weights(probabilities, y))
+
     for random in np.random.default_rng(seed).dirichlet(np.ones(4), 20):
-        vote = combine(probabilities, dict(zip(MEMBER_KINDS, random, strict=True)))
-        assert learned <= loss(vote, y) + 1e-6
+        other = combine(probabilities, dict(zip(MEMBER_KINDS, random, strict=True)))
+        gain = np.log(np.where(y > 0, other, 1.0 - other)) - np.log(np.where(y > 0, learned, 1.0 - learned))
+        assert gain.mean() <= 2.0 * gain.std() / np.sqrt(len(y)) + 1e-9
 
 
-def test_two_members_with_errors_of_their_own_share_the_vote():
+def test_members_that_are_alike_keep_the_default():
+    """Their optimum is a matter of chance: in 20 worlds the default is kept, or nearly."""
+    for seed in range(20):
+        probabilities, y = members(seed, [0.4, 0.4, 0.4, 0.4])
+        weights = learn_weights(probabilities, y)
+        assert max(abs(weights[kind] - DEFAULT_WEIGHTS[kind]) for kind in MEMBER_KINDS) < 0.15
+
+
+def test_two_good_members_take_the_vote_from_two_bad_ones():
     probabilities, y = members(3, [0.6, 0.6, 3.0, 3.0], rows=20_000)
 
     weights = learn_weights(probabilities, y)
 
     assert weights["catboost"] == pytest.approx(weights["xgboost"], abs=0.1)
-    assert weights["catboost"] + weights["xgboost"] > 0.9
+    assert weights["catboost"] + weights["xgboost"] > 0.85
 
 
-def test_a_member_that_knows_the_truth_gets_everything():
-    probabilities, y = members(4, [0.0, 2.0, 2.0, 2.0], rows=20_000)
-    assert learn_weights(probabilities, y)["catboost"] > 0.98
+def test_a_member_that_knows_the_truth_gets_nearly_everything():
+    probabilities, y = members(4, [2.0, 2.0, 2.0, 0.0], rows=20_000)
+    assert learn_weights(probabilities, y)["random_forest"] > 0.9
 
 
 def test_members_that_say_the_same_keep_the_default_order():
