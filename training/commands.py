@@ -35,6 +35,7 @@ def train(given: argparse.Namespace) -> None:
 def ensure(given: argparse.Namespace) -> None:
     """Train and promote a champion unless a usable one is there."""
     state, console = State.from_environment(), _console()
+    state.make()
     prepare(given.address, state.ray_token)
     events: list[Path] = given.events or []
     champion = _usable_champion(state)
@@ -51,6 +52,7 @@ def ensure(given: argparse.Namespace) -> None:
 def evaluate(given: argparse.Namespace) -> None:
     """Judge a registered bundle by all decision points of a log."""
     state = State.from_environment()
+    state.make()
     prepare(given.address, state.ray_token)
     plan_parts(given.events)
     bundle = _registered_bundle(state, given.version)
@@ -117,6 +119,7 @@ def _train(
     given: argparse.Namespace, events: Sequence[Path], truth: Path | None, *, resume: bool, promote: bool
 ) -> None:
     state = State.from_environment()
+    state.make()
     prepare(given.address, state.ray_token)
     plan_parts(events)  # a log that is not there is found out before Ray is started
     from training.pipeline import TrainOptions
