@@ -14,7 +14,7 @@ from common.errors import CartcastError
 from training import simulate
 
 INTERRUPTED = 130
-TRIALS = 6
+TRIALS = 8
 TIME_BUDGET_S = 45.0
 SEED = 7
 
