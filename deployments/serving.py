@@ -147,7 +147,9 @@ class Service:
                 steps.callback(self._cluster.stop)
             steps.callback(self._narration.close)
         if started:
-            self._narration.step("stopped")
+            self._narration.step(
+                f"stopped; its logs are in {self._run.path} until the next start" if failed else "stopped"
+            )
 
     @property
     def _host(self) -> str:

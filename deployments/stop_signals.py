@@ -2,11 +2,14 @@
 
 import signal
 import socket
+import subprocess
 import sys
 import time
 from types import FrameType
 
 from common.processes import STOPPING
+
+_EXECUTE_CHILD = subprocess.Popen._execute_child.__code__  # type: ignore[attr-defined]
 
 REPEAT_S = 0.5
 """A signal so soon after another is the same one, come on two ways: from the terminal and from the guardian."""
@@ -23,9 +26,10 @@ class Stopped(BaseException):
 class StopSignals:
     """Turns signals into `Stopped` in the main thread, until what cleans up has begun.
 
-    An exception can get lost: raised inside a callback of a C library, in code that runs at a fork, or while
-    `ray.init` has its own handler in place. So it is raised again at the next signal, and the interpreter also notes
-    each signal in a socket, which `check` reads.
+    An exception can get lost: raised inside a callback of a C library, or while `ray.init` has its own handler in
+    place. And it does harm while a process is being started: what runs before and after a fork comes in pairs, and
+    the new process would be nobody's. So it is raised again at the next signal, not raised during a fork, and the
+    interpreter also notes each signal in a socket, which `check` reads.
     """
 
     def __init__(self) -> None:
@@ -68,13 +72,21 @@ class StopSignals:
         _ = self.received
         self._shielded = True
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now_s = time.monotonic()
-        if self._shielded or now_s - self._raised_s < REPEAT_S:
+        if self._shielded or now_s - self._raised_s < REPEAT_S or _starts_a_process(frame):
             return
         self._raised_s = now_s
         self._received = self.received or number
         raise Stopped(self._received)
+
+
+def _starts_a_process(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code is _EXECUTE_CHILD:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _report_unless_stopped(lost: "sys.UnraisableHookArgs") -> None:

@@ -6,6 +6,7 @@ from deployments.loopback import loopback_address
 # as Serve of Ray 2.60 writes it
 WRITTEN = """\
 global
+    log 127.0.0.1:514 local0 info
     stats socket /run/admin.sock mode 666 level admin expose-fd listeners
 defaults
     mode http
@@ -44,6 +45,13 @@ def test_error_pages_are_ours():
     pages = [line.split()[1:] for line in text.splitlines() if "errorfile" in line]
     assert pages == [["400", "/pages/400.http"], ["503", "/pages/503.http"]]
     assert text.index("errorfile") > text.index("defaults\n")
+
+
+def test_requests_are_logged_only_where_somebody_asked_for_it():
+    asked = WRITTEN.replace("127.0.0.1:514", "/dev/log")
+
+    assert "local0" not in corrected(WRITTEN, "127.0.0.1", [])
+    assert "    log /dev/log local0 info\n" in corrected(asked, "127.0.0.1", [])
 
 
 def test_a_correction_can_be_repeated():

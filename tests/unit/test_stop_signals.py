@@ -55,6 +55,26 @@ def test_a_later_signal_stops_again_what_went_on_all_the_same(signals, monkeypat
     assert stopped.value.signal_number == signal.SIGINT  # the first one is why
 
 
+def test_the_start_of_a_process_is_not_torn_apart(signals):
+    steps = []
+
+    def at_fork():
+        if not steps:
+            steps.append("locked")
+            os.kill(os.getpid(), signal.SIGTERM)
+            steps.append("noted that it is locked")
+
+    os.register_at_fork(before=at_fork)  # as libraries do that hold locks; there is no way to take it back
+    signals.install()
+
+    done = subprocess.run(["/bin/true"], check=False, preexec_fn=lambda: None)  # which makes it fork, not spawn
+
+    assert len(steps) == 2
+    assert done.returncode == 0
+    with pytest.raises(Stopped):
+        signals.check()
+
+
 def test_a_stop_that_a_library_swallowed_is_remembered(signals):
     signals.install()
     with contextlib.suppress(Stopped):
