@@ -28,7 +28,7 @@ def test_reliability_is_claimed_only_where_members_agree_and_all_answered() -> N
 
 def test_a_driver_counts_with_its_sign() -> None:
     rules = read_rules()
-    text = "A lower price than usual for this product speaks for a purchase"
+    text = "The price beside the product's usual one speaks for a purchase"
 
     assert text in rules.insights_for(FINDING)
     assert text not in rules.insights_for(replace(FINDING, contributions={"price_vs_usual": -0.2}))
