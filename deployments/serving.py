@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from common import processes
+from common.bundle import Bundle, open_bundle
 from common.clock import Clock, now_us
 from common.errors import StartError
+from common.feature_specs import SCHEMA_HASH
 from deployments import ports
 from deployments.application import Deployed, wait_until_ready
 from deployments.cluster import ROOT, LocalCluster, VisitedCluster
@@ -19,7 +21,7 @@ from deployments.deploy_config import complete, read_config
 from deployments.narration import Narration
 from deployments.ports import LOOPBACK, Ports, choose_ports
 from deployments.redis_server import RedisServer, require_redis
-from deployments.registry import RegisteredBundle, find_bundle
+from deployments.registry import find_bundle
 from deployments.run_directory import RunDirectory
 from deployments.secret_files import write_secret
 from deployments.settings import load_settings
@@ -99,14 +101,16 @@ class Service:
         cluster = self._choose_cluster()
         cluster.prepare()
         config = read_config(self._options.config)
-        bundle = find_bundle(self._settings, version=self._options.version, alias=self._options.alias)
+        found = find_bundle(self._settings, version=self._options.version, alias=self._options.alias)
+        # every replica checks what it reads; checking all of it here takes well below a second, and they take many
+        bundle = open_bundle(found.path, feature_schema=SCHEMA_HASH)
         self._narration.step(f"bundle {bundle.version} at {bundle.path}")
         self._start_redis()
         self._start_ray(cluster)
         self._start_application(config, bundle)
         self.is_ready = True
         token = issue_token(secret, "operator", SCOPES, TOKEN_TTL_S, self._clock())
-        text = welcome(self._host, self._settings.http_port, bundle.version, token, example_request(bundle.path))
+        text = welcome(self._host, self._settings.http_port, bundle.version, token, example_request(bundle.manifest))
         print(text, file=stdout, flush=True)
 
     def watch(self) -> None:
@@ -202,7 +206,7 @@ class Service:
             cluster.require_one_machine()
         self._narration.step("Ray is up")
 
-    def _start_application(self, config: dict[str, Any], bundle: RegisteredBundle) -> None:
+    def _start_application(self, config: dict[str, Any], bundle: Bundle) -> None:
         deadline = time.monotonic() + self._settings.start_timeout_s
         application = Deployed(self._completed(config, bundle))
         self._narration.waiting("starting Ray Serve and HAProxy")
@@ -220,7 +224,7 @@ class Service:
         self._signals.check()
         self._narration.waiting(what)
 
-    def _completed(self, config: dict[str, Any], bundle: RegisteredBundle) -> dict[str, Any]:
+    def _completed(self, config: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
         """On a local cluster replicas listen on loopback whatever the public host is: HAProxy alone is public."""
         local = self._ports is not None
         return complete(

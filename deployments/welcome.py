@@ -2,11 +2,9 @@
 
 import json
 import shlex
-from pathlib import Path
 from typing import Any
 
-from common.bundle import MANIFEST
-from common.errors import CartcastError
+from common.bundle import Manifest
 
 _EXAMPLE = {
     "user_id": "user_123",
@@ -21,13 +19,9 @@ _EXAMPLE = {
 }
 
 
-def example_request(bundle: Path) -> dict[str, Any]:
+def example_request(manifest: Manifest) -> dict[str, Any]:
     """A body for POST /predict_purchase: of a real product if the manifest's `data.sample_request` names one."""
-    try:
-        manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CartcastError(f"no readable bundle at {bundle}: {error}") from error
-    return {**_EXAMPLE, **manifest.get("data", {}).get("sample_request", {})}
+    return {**_EXAMPLE, **manifest.data.get("sample_request", {})}
 
 
 def welcome(host: str, port: int, version: str, token: str, body: dict[str, Any]) -> str:
@@ -37,8 +31,7 @@ def welcome(host: str, port: int, version: str, token: str, body: dict[str, Any]
         [
             f"Cartcast {version} is ready at {address}",
             "",
-            f"  console  {address}/",
-            f"  API      {address}/docs",
+            f"  API      {address}/docs   (OpenAPI: {address}/openapi.json)",
             f"  token    {token}",
             "",
             f"curl -s {address}/predict_purchase \\",

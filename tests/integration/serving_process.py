@@ -26,7 +26,16 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = PA
 class ServingProcess:
     """Started with its own state directory and port; its output is in two files."""
 
-    def __init__(self, state: Path, config: Path, port: int, *, command: list[str] | None = None, **variables: str):
+    def __init__(
+        self,
+        state: Path,
+        config: Path,
+        port: int,
+        *,
+        command: list[str] | None = None,
+        more: list[str] | None = None,
+        **variables: str,
+    ):
         self.state, self.port = state, port
         self.run_directory = RunDirectory(state).path
         state.mkdir(exist_ok=True, parents=True)
@@ -36,7 +45,7 @@ class ServingProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "REDIS_"))}
         with self._out.open("w") as out, self._err.open("w") as err:
             self.popen = subprocess.Popen(
-                [*(command or []), *arguments],
+                [*(command or []), *arguments, *(more or [])],
                 cwd=ROOT,
                 env={**environment, "CARTCAST_STATE_DIR": str(state), **variables},
                 stdout=out,

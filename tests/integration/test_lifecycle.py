@@ -18,6 +18,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from common.bundle import Manifest, Probe, seal_bundle
+from common.feature_specs import SCHEMA_HASH
 from common.processes import alive, left_behind
 from deployments.ports import LOOPBACK, first_free, is_free
 from tests.integration.serving_process import ServingProcess, wait_until
@@ -25,19 +27,42 @@ from tests.integration.serving_process import ServingProcess, wait_until
 pytestmark = pytest.mark.slow
 
 
+def a_bundle(path: Path, *, feature_schema: str = SCHEMA_HASH) -> Path:
+    """A bundle without members: what `serve` itself looks at."""
+    path.mkdir(parents=True)
+    (path / "catalog.parquet").write_text("bytes")
+    manifest = Manifest(
+        version=path.name,
+        created="2026-01-01T00:00:00Z",
+        feature_schema=feature_schema,
+        features=[],
+        members=[],
+        threshold=0.5,
+        label_horizon_s=86_400,
+        catalog_through_day=0,
+        data={"sample_request": {"brand": "l'oreal"}},
+        probe=Probe(x=[], members={}, ensemble=[]),
+    )
+    return seal_bundle(path, manifest).path
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A state directory with a registered champion, to be copied: making the registry takes seconds."""
     state = tmp_path_factory.mktemp("trained")
-    bundle = state / "bundles" / "v1"
-    bundle.mkdir(parents=True)
-    (bundle / "manifest.json").write_text(json.dumps({"data": {"sample_request": {"brand": "l'oreal"}}}))
+    bundle = a_bundle(state / "bundles" / "v1")
     uri = f"sqlite:///{state / 'mlflow.db'}"
     client = MlflowClient(uri, uri)
     client.create_registered_model("cartcast")
     tags = {"bundle_version": "v1", "bundle_path": str(bundle)}
     version = client.create_model_version("cartcast", str(bundle), tags=tags)
     client.set_registered_model_alias("cartcast", "champion", version.version)
+    old = a_bundle(state / "bundles" / "old", feature_schema="of-older-code")
+    altered = a_bundle(state / "bundles" / "altered")
+    (altered / "catalog.parquet").write_text("bytez")
+    for path in (old, altered):
+        tags = {"bundle_version": path.name, "bundle_path": str(path)}
+        client.create_model_version("cartcast", str(path), tags=tags)
     return state
 
 
@@ -250,6 +275,20 @@ def test_a_ray_that_dies_is_reported_and_cleaned_up(started):
     assert process.error_lines[0].startswith("error: Ray's gcs_server ended. Start again; the logs are in ")
     assert alive(members) == []
     shutil.rmtree(process.run_directory)  # kept for its logs
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [("old", "bundle old was fitted with feature schema of-older-code"), ("altered", "its SHA-256 differs")],
+)
+def test_a_bundle_that_cannot_be_trusted_is_refused_before_ray_is_started(started, version, why):
+    process = started(more=["--version", version])
+
+    assert process.wait() == 2
+    assert len(process.err.splitlines()) == 1
+    assert process.err.startswith("error: ")
+    assert why in process.err
+    assert not process.run_directory.exists()
 
 
 def test_without_a_champion_it_says_how_to_get_one(started, tmp_path):

@@ -3,6 +3,7 @@ import shlex
 
 import pytest
 
+from common.bundle import Manifest
 from common.clock import SECOND_US, now_us
 from deployments.auth import Authenticator
 from deployments.cli import main
@@ -51,9 +52,8 @@ def test_every_command_explains_itself(capsys, command):
     assert len(capsys.readouterr().out) > 300
 
 
-def test_the_request_that_is_printed_survives_a_shell(tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps({"data": {"sample_request": {"brand": "l'oreal $HOME"}}}))
-    body = example_request(tmp_path)
+def test_the_request_that_is_printed_survives_a_shell():
+    body = example_request(Manifest.model_construct(data={"sample_request": {"brand": "l'oreal $HOME"}}))
 
     text = welcome("127.0.0.1", 8000, "v1", "TOKEN", body)
 
