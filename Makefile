@@ -1,5 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. `make help` lists the rest.
 PYTHON ?= python3.11
+SHELL  := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 VENV   := .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
@@ -17,6 +19,7 @@ help: ## list the targets
 	@echo "  make run EVENTS=path/to/log.parquet    the same on your own event log (Parquet, CSV, CSV.gz)"
 
 run: install ## install, train on a simulated shop if there is no champion yet, serve on 127.0.0.1:8000
+	@$(PY) -m deployments free --port $(PORT)
 	@$(PY) -m training ensure $(if $(EVENTS),--events $(EVENTS))
 	@exec $(PY) -m deployments serve --port $(PORT)
 
@@ -28,7 +31,8 @@ $(STAMP): requirements.lock
 	@echo "==> installing the locked environment into $(VENV): 2 GB, one to two minutes, once"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes --requirement requirements.lock \
-	  | awk '/^Collecting|^Installing/ {n++; if (n % 20 == 0 || /^Installing/) {print "    " n " packages found" (/^Installing/ ? ", unpacking" : ""); fflush()}}'
+	  | $(PYTHON) -uc 'import sys; [print("   ", line[:60].rstrip().rstrip(":,"), "..." if line[0] == "I" else "") for n, line in enumerate(sys.stdin) if n % 40 == 0 or line.startswith("Installing")]'
+	@echo "==> checking it"
 	@$(PY) -c 'import ray, catboost, xgboost, lightgbm, shap' || { echo "error: the environment is incomplete. Remove $(VENV) and try again: rm -r $(VENV) && make install" >&2; exit 2; }
 	@touch $@
 

@@ -97,7 +97,7 @@ class Authenticator:
 def _bearer(authorization: str) -> str:
     scheme, _, token = authorization[: MAX_HEADER + 1].partition(" ")
     if not authorization:
-        raise TokenError("the request has no token", remedy=_REMEDY)
+        raise TokenError("the request has no token", remedy=_REMEDY, given=False)
     if len(authorization) > MAX_HEADER or scheme.lower() != "bearer" or not token.strip():
         raise TokenError("the Authorization header is not of the form: Bearer TOKEN", remedy=_REMEDY)
     return token.strip()

@@ -35,11 +35,12 @@ def _parser(command: list[str]) -> argparse.ArgumentParser:
         prog="python -m deployments",
         description="Answers from a trained bundle: over HTTP, or for a whole log at once.",
         epilog="Settings come from the environment (CARTCAST_STATE_DIR, CARTCAST_HTTP_PORT, REDIS_URL, ...): "
-        "see docs/operations.md. Exit codes: 0 done, 2 an error that the last line names, 130 interrupted.",
+        "see docs/architecture.md. Exit codes: 0 done, 2 an error that the last line names, 130 interrupted.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_token(commands)
+    _add_free(commands)
     _add_score(commands, in_full=command == ["score"])
     return parser
 
@@ -76,6 +77,16 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     token.set_defaults(run=_token)
 
 
+def _add_free(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    free = commands.add_parser(
+        "free",
+        help="say whether the port is free to serve on, before anything long is started",
+        description="Exit with 0 if nobody listens on the port, else with 2 and a line that says who does.",
+    )
+    free.add_argument("--port", type=int, help="instead of CARTCAST_HTTP_PORT (8000)")
+    free.set_defaults(run=_free)
+
+
 def _add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *, in_full: bool) -> None:
     """Its arguments are its own to say, but saying them imports Ray: too early for `serve`, too slow for `token`."""
     score = commands.add_parser("score", help="score the decision points of an event log, in batch")
@@ -101,6 +112,16 @@ def _token(given: argparse.Namespace) -> int:
 
     scopes, ttl_s = parse_scopes(given.scopes), parse_ttl(given.ttl)
     print(issue_token(signing_secret(load_settings()), given.subject, scopes, ttl_s, now_us()))
+    return 0
+
+
+def _free(given: argparse.Namespace) -> int:
+    from deployments.ports import require_free
+    from deployments.settings import load_settings
+
+    settings = load_settings(http_port=given.port)
+    remedy = "Stop that process, or serve elsewhere: make run PORT=9000"
+    require_free(settings.http_host, settings.http_port, "the service", remedy)
     return 0
 
 

@@ -38,7 +38,7 @@ def ensure(given: argparse.Namespace) -> None:
     state.make()
     prepare(given.address, state.ray_token)
     events: list[Path] = given.events or []
-    champion = _usable_champion(state)
+    champion = _usable_champion(state, console, may_replace=bool(events))
     if champion is not None and (not events or champion.manifest.data.get("sources") == _sources(events)):
         console.print(f"champion {champion.version} is there")
         return
@@ -143,8 +143,12 @@ def _train(
         run(options, state=state, cpus=cpus, progress=progress, clock=now_us)
 
 
-def _usable_champion(state: State) -> Bundle | None:
-    """The champion, if it is there and was fitted with this code's features."""
+def _usable_champion(state: State, console: Console, *, may_replace: bool) -> Bundle | None:
+    """The champion, if there is one; what cannot be used is replaced only where other events were given.
+
+    Raises:
+        BundleError: the champion is damaged, or was fitted with other features, and nothing was given to replace it.
+    """
     if (
         state.tracking_uri.startswith("sqlite:///")
         and not Path(state.tracking_uri.removeprefix("sqlite:///")).is_file()
@@ -158,8 +162,15 @@ def _usable_champion(state: State) -> Bundle | None:
         return None
     try:
         return open_bundle(registry.fetch(champion), feature_schema=SCHEMA_HASH)
-    except (BundleError, RegistryError):
-        return None
+    except (BundleError, RegistryError) as error:
+        if may_replace:
+            console.print(f"the champion cannot be used and will be replaced: {error.message}")
+            return None
+        raise BundleError(
+            f"the champion cannot be used: {error.message}",
+            remedy="Go back to the one before with `python -m training rollback`, or train a new one with "
+            "`python -m training train --events PATH --promote` or `make run EVENTS=PATH`",
+        ) from error
 
 
 def _registered_bundle(state: State, name: str) -> Bundle:

@@ -109,8 +109,8 @@ def _search(
         stage.note(f"{len(found.trials)} trials on {cpus} CPUs")
     if found.interrupted:
         progress.print(
-            f"stopped: {len(found.trials)} trials are kept. The same command with --resume goes on; "
-            "with --resume --time-budget-s 0 it goes on to the final fits with the best so far"
+            f"stopped: {len(found.trials)} trials are kept. `python -m training train --resume` with the same --events "
+            "goes on; with --time-budget-s 0 it goes on to the final fits with the best so far"
         )
         raise KeyboardInterrupt
     return found

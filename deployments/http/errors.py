@@ -60,7 +60,8 @@ def response_of(error: CartcastError) -> Response:
     status = STATUS_BY_CODE.get(error.code, 500)
     headers: dict[str, str] = {}
     if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        # without a token there is nothing to be wrong with it (RFC 6750, section 3.1)
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.details.get("given", True) else "Bearer"
     elif status == 403:
         headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.details.get("scope", "")}"'
     elif isinstance(error, UnavailableError):
