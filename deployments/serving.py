@@ -19,7 +19,7 @@ from deployments.application import Deployed, wait_until_ready
 from deployments.cluster import ROOT, LocalCluster, VisitedCluster
 from deployments.deploy_config import complete, read_config
 from deployments.narration import Narration
-from deployments.ports import LOOPBACK, Ports, choose_ports
+from deployments.ports import LOOPBACK, PortClaims, Ports, choose_ports
 from deployments.redis_server import RedisServer, require_redis
 from deployments.registry import find_bundle
 from deployments.run_directory import RunDirectory
@@ -82,7 +82,7 @@ class Service:
         self._narration = Narration()
         self._redis: RedisServer | None = None
         self._cluster: LocalCluster | VisitedCluster | None = None
-        self._diverted = contextlib.ExitStack()
+        self._held = contextlib.ExitStack()
         self._ports: Ports | None = None
         self.is_ready = False
 
@@ -141,7 +141,7 @@ class Service:
             self._narration.step("stopping")
         with contextlib.ExitStack() as steps:  # last in, first out; each runs whatever becomes of the others
             steps.callback(self._run.release, keep=failed)
-            steps.callback(self._diverted.close)
+            steps.callback(self._held.close)
             steps.callback(self._end_stragglers)
             steps.callback(self._redis_url_file.unlink, missing_ok=True)
             if self._redis is not None:
@@ -184,14 +184,14 @@ class Service:
     def _divert_stdout(self) -> TextIO:
         """Gives the real one: Ray prints what goes wrong in its tasks to it, which here goes to a file."""
         stdout = sys.stdout
-        messages = self._diverted.enter_context((self._run.path / "ray-messages.log").open("w", encoding="utf-8"))
-        self._diverted.enter_context(contextlib.redirect_stdout(messages))
+        messages = self._held.enter_context((self._run.path / "ray-messages.log").open("w", encoding="utf-8"))
+        self._held.enter_context(contextlib.redirect_stdout(messages))
         return stdout
 
     def _choose_cluster(self) -> LocalCluster | VisitedCluster:
         if self._address is not None:  # there the ports are not ours to choose
             return VisitedCluster(self._address)
-        self._ports = choose_ports(self._settings)
+        self._ports = choose_ports(self._settings, self._held.enter_context(contextlib.closing(PortClaims())))
         return LocalCluster(self._settings, self._run.path, self._ports)
 
     def _start_ray(self, cluster: LocalCluster | VisitedCluster) -> None:
