@@ -201,7 +201,7 @@ def test_metrics_and_performance_show_what_happened(line: Line) -> None:
     counts = [float(value) for value in re.findall(r"^predictions_total{.*} (.+)$", text, re.MULTILINE)]
     assert sum(counts) >= 1
     assert performance["prediction_count"] >= 1
-    assert 0.5 < performance["offline_metrics"]["slices"]["all"]["ensemble"]["roc_auc"] < 1.0
+    assert 0.5 < performance["offline_metrics"]["slices"]["all"]["quality"]["ensemble"]["roc_auc"] < 1.0
 
 
 def test_the_openapi_document_has_examples_that_run(line: Line) -> None:
