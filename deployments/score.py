@@ -71,6 +71,9 @@ def run(args: argparse.Namespace) -> None:
     _require_positive(args.actors, "--actors")
     if not 0.0 <= args.max_quarantine_ratio <= 1.0:
         raise ConfigError(f"--max-quarantine-ratio is {args.max_quarantine_ratio}", remedy="Give a share from 0 to 1")
+    if not (args.address or os.environ.get("RAY_ADDRESS")):
+        # read when Ray is imported: a cluster of our own then listens on 127.0.0.1 alone (see deployments/cluster.py)
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     with _terminal_to_ourselves(settings.state_dir / "logs" / "score.log") as terminal:
         from rich.console import Console
 

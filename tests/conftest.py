@@ -12,6 +12,9 @@ from deployments import ports
 from deployments.redis_server import RedisServer
 from deployments.state.connection import StateRedis
 
+# read when Ray is imported, which is later: clusters that tests start listen on 127.0.0.1 alone
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
 TEST_DATABASE = 9
 """Emptied before each test that asks for `redis`; a service under test keeps its state in database 0."""
 
