@@ -31,7 +31,7 @@ $(STAMP): requirements.lock
 	@echo "==> installing the locked environment into $(VENV): 2 GB, one to two minutes, once"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes --requirement requirements.lock \
-	  | $(PYTHON) -uc 'import sys; [print("   ", line[:60].rstrip().rstrip(":,"), "..." if line[0] == "I" else "") for n, line in enumerate(sys.stdin) if n % 40 == 0 or line.startswith("Installing")]'
+	  | $(PYTHON) -uc 'import sys; [print("   ", line[:60].rstrip().rstrip(":,"), "..." if line[0] == "I" else "") for n, line in enumerate(sys.stdin) if (n and n % 40 == 0) or line.startswith("Installing")]'
 	@echo "==> checking it"
 	@$(PY) -c 'import ray, catboost, xgboost, lightgbm, shap' || { echo "error: the environment is incomplete. Remove $(VENV) and try again: rm -r $(VENV) && make install" >&2; exit 2; }
 	@touch $@
