@@ -119,12 +119,12 @@ def _standings(trials: list[Any], *, over: Any = None) -> list[Standing]:
 
 
 def _records(results: Any) -> Iterator[TrialRecord]:
-    for result in results:
+    for number, result in enumerate(results):
         metrics = result.metrics or {}
         if math.isfinite(metrics.get(OBJECTIVE, math.inf)):
             config = result.config
             seconds = float(metrics.get("time_total_s", 0.0))
-            yield TrialRecord(config["kind"], config["params"], metrics[OBJECTIVE], metrics["rounds"], seconds)
+            yield TrialRecord(config["kind"], number, config["params"], metrics[OBJECTIVE], metrics["rounds"], seconds)
 
 
 def _identity(fold: Fold, settings: SearchSettings) -> dict[str, Any]:

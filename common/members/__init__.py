@@ -2,11 +2,15 @@
 
 An adapter is a module of this package with four functions and what its search starts from:
 
-    fit(fold: Fold, params, *, seed, threads, on_round=None) -> Fitted
+    fit(fold: Fold, params, *, seed, threads, rounds=None, on_round=None) -> Fitted
     save(model, path)                       in the library's native format, never a pickle
     load(path, *, threads) -> Margin        reads that format; the result maps X (n, f) float32 to margins (n,)
     search_space(trial) -> params           what an Optuna-like `trial` may suggest
     DEFAULTS                                a sensible point of that space: the first trial of every search
+
+A booster fits until its loss on the fold's valid part stops falling; given `rounds`, it fits exactly so many on all
+that it may learn from, looks at no valid part (which may be empty) and tells `on_round` nothing. A forest always has
+all its trees. Weights count by their ratios alone: twice the weight on every row is the same fit.
 
 `adapter(kind)` loads one by name, so that a replica that serves XGBoost never imports CatBoost.
 On one thread, a fit is the same for the same fold, params and seed, bit for bit.
@@ -42,13 +46,18 @@ PATIENCE_ROUNDS = 30
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fit sees: the rows to learn from, and later rows to stop early by."""
+    """What one fit sees: the rows to learn from and how much each counts, and later rows to stop early by."""
 
     X: Matrix
     y: NDArray[np.int8]
     X_valid: Matrix
     y_valid: NDArray[np.int8]
     weight: Vector | None = None
+
+    @property
+    def relative_weight(self) -> Vector | None:
+        """The weights with mean 1, so that what is counted in rows (smoothing, a penalty) keeps its meaning."""
+        return None if self.weight is None else self.weight / self.weight.mean()
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,14 @@ class Adapter(Protocol):
     DEFAULTS: Mapping[str, float]
 
     def fit(
-        self, fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None
+        self,
+        fold: Fold,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        rounds: int | None = None,
+        on_round: OnRound | None = None,
     ) -> Fitted: ...
 
     def save(self, model: Any, path: Path) -> None: ...

@@ -23,7 +23,6 @@ DEFAULTS: Mapping[str, float] = {
 
 _FIXED = {
     "loss_function": "Logloss",
-    "iterations": MAX_ROUNDS,
     "bootstrap_type": "Bernoulli",
     "boosting_type": "Plain",
     "border_count": 128,
@@ -48,16 +47,29 @@ def search_space(trial: Trial) -> dict[str, Any]:
     }
 
 
-def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None) -> Fitted:
-    """Boosted until the validation log loss stops falling, cut back to its best round."""
-    model = CatBoost({**_FIXED, **params, "random_seed": seed, "thread_count": threads})
-    model.fit(
-        Pool(fold.X, label=fold.y, weight=fold.weight, thread_count=threads),
-        eval_set=Pool(fold.X_valid, label=fold.y_valid, thread_count=threads),
-        early_stopping_rounds=PATIENCE_ROUNDS,
-        use_best_model=True,
-        callbacks=None if on_round is None else [_Report(on_round)],
-    )
+def fit(
+    fold: Fold,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    threads: int,
+    rounds: int | None = None,
+    on_round: OnRound | None = None,
+) -> Fitted:
+    """Boosted until the validation log loss stops falling and cut back to its best round, or for just `rounds`."""
+    iterations = MAX_ROUNDS if rounds is None else rounds
+    model = CatBoost({**_FIXED, **params, "iterations": iterations, "random_seed": seed, "thread_count": threads})
+    train = Pool(fold.X, label=fold.y, weight=fold.relative_weight, thread_count=threads)
+    if rounds is not None:
+        model.fit(train)
+    else:
+        model.fit(
+            train,
+            eval_set=Pool(fold.X_valid, label=fold.y_valid, thread_count=threads),
+            early_stopping_rounds=PATIENCE_ROUNDS,
+            use_best_model=True,
+            callbacks=None if on_round is None else [_Report(on_round)],
+        )
     metadata = model.get_metadata()
     for name in _OF_THE_RUN:
         metadata[name] = ""

@@ -46,10 +46,21 @@ def search_space(trial: Trial) -> dict[str, Any]:
     }
 
 
-def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None) -> Fitted:
-    """Boosted until the validation log loss stops falling, cut back to its best round."""
+def fit(
+    fold: Fold,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    threads: int,
+    rounds: int | None = None,
+    on_round: OnRound | None = None,
+) -> Fitted:
+    """Boosted until the validation log loss stops falling and cut back to its best round, or for just `rounds`."""
     settings = {**_FIXED, **params, "seed": seed, "num_threads": threads}
-    train = lgb.Dataset(fold.X, label=fold.y, weight=fold.weight, params=settings)
+    train = lgb.Dataset(fold.X, label=fold.y, weight=fold.relative_weight, params=settings)
+    if rounds is not None:
+        exact = lgb.train(settings, train, num_boost_round=rounds)
+        return Fitted(exact, _margin_of(exact, threads), exact.current_iteration())
     valid = lgb.Dataset(fold.X_valid, label=fold.y_valid, reference=train, params=settings)
     stopping = lgb.early_stopping(PATIENCE_ROUNDS, verbose=False)
     trained = lgb.train(
@@ -59,9 +70,9 @@ def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_ro
         valid_sets=[valid],
         callbacks=[stopping] if on_round is None else [_Report(on_round), stopping],
     )
-    rounds = trained.best_iteration or trained.current_iteration()
-    model = lgb.Booster(model_str=trained.model_to_string(num_iteration=rounds))
-    return Fitted(model, _margin_of(model, threads), rounds)
+    best = trained.best_iteration or trained.current_iteration()
+    model = lgb.Booster(model_str=trained.model_to_string(num_iteration=best))
+    return Fitted(model, _margin_of(model, threads), best)
 
 
 def save(model: lgb.Booster, path: Path) -> None:

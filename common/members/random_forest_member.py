@@ -47,23 +47,38 @@ def search_space(trial: Trial) -> dict[str, Any]:
     }
 
 
-def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None) -> Fitted:
-    """Grown in steps of `STEP_TREES`; the validation loss of the trees so far is told after each step."""
+def fit(
+    fold: Fold,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    threads: int,
+    rounds: int | None = None,
+    on_round: OnRound | None = None,
+) -> Fitted:
+    """Grown in steps of `STEP_TREES`; the validation loss of the trees so far is told after each step.
+
+    There is nothing to stop early, so that `rounds` only says that the valid part is none of its business.
+    """
     from sklearn.ensemble import RandomForestRegressor
 
     shape = {name: value for name, value in params.items() if name != "smoothing"}
     forest = RandomForestRegressor(**shape, n_estimators=0, warm_start=True, random_state=seed, n_jobs=threads)
-    prior = float(np.average(fold.y, weights=fold.weight))
+    weight = fold.relative_weight
+    prior = float(np.average(fold.y, weights=weight))
+    watched = on_round if rounds is None else None
     total = np.zeros(len(fold.y_valid))
     while forest.n_estimators < TREES:
         grown = forest.n_estimators
-        forest.set_params(n_estimators=grown + STEP_TREES).fit(fold.X, fold.y, sample_weight=fold.weight)
+        forest.set_params(n_estimators=grown + STEP_TREES).fit(fold.X, fold.y, sample_weight=weight)
         for tree in forest.estimators_[grown:]:
             _to_log_odds(tree.tree_, prior, params["smoothing"])
-            total += tree.tree_.predict(fold.X_valid).reshape(-1)
-        loss = _calibrated_loss(total / forest.n_estimators, fold.y_valid)
-        if on_round is not None and on_round(forest.n_estimators, loss):
-            break
+            if watched is not None:
+                total += tree.tree_.predict(fold.X_valid).reshape(-1)
+        if watched is not None:
+            loss = _calibrated_loss(total / forest.n_estimators, fold.y_valid)
+            if watched(forest.n_estimators, loss):
+                break
     return Fitted(forest, lambda X: np.asarray(forest.predict(X), dtype=np.float64), forest.n_estimators)
 
 

@@ -36,13 +36,27 @@ def search_space(trial: Trial) -> dict[str, Any]:
     }
 
 
-def fit(fold: Fold, params: Mapping[str, Any], *, seed: int, threads: int, on_round: OnRound | None = None) -> Fitted:
-    """Boosted until the validation log loss stops falling, cut back to its best round."""
-    train = xgb.QuantileDMatrix(fold.X, label=fold.y, weight=fold.weight, nthread=threads, max_bin=_FIXED["max_bin"])
+def fit(
+    fold: Fold,
+    params: Mapping[str, Any],
+    *,
+    seed: int,
+    threads: int,
+    rounds: int | None = None,
+    on_round: OnRound | None = None,
+) -> Fitted:
+    """Boosted until the validation log loss stops falling and cut back to its best round, or for just `rounds`."""
+    settings = {**_FIXED, **params, "seed": seed, "nthread": threads}
+    train = xgb.QuantileDMatrix(
+        fold.X, label=fold.y, weight=fold.relative_weight, nthread=threads, max_bin=_FIXED["max_bin"]
+    )
+    if rounds is not None:
+        exact = xgb.train(settings, train, num_boost_round=rounds)
+        return Fitted(exact, _margin_of(exact, threads), rounds)
     valid = xgb.QuantileDMatrix(fold.X_valid, label=fold.y_valid, nthread=threads, max_bin=_FIXED["max_bin"], ref=train)
     stopping = xgb.callback.EarlyStopping(rounds=PATIENCE_ROUNDS, save_best=True)
     model = xgb.train(
-        {**_FIXED, **params, "seed": seed, "nthread": threads},
+        settings,
         train,
         num_boost_round=MAX_ROUNDS,
         evals=[(valid, "valid")],

@@ -11,7 +11,8 @@ import pytest
 
 from common.bundle import MEMBER_FILES, MEMBER_KINDS
 from common.errors import ConfigError
-from common.members import MAX_ROUNDS, Fitted, adapter
+from common.members import MAX_ROUNDS, Fitted, Fold, adapter
+from common.members.random_forest_member import TREES
 from tests.margins import Problem, log_loss_of, problem
 from training.calibrate import fit_calibration
 from training.explanation import trees_of
@@ -159,6 +160,57 @@ def test_weights_move_the_fit(kind, data):
     towards_buying = adapter(kind).fit(weighted, params, seed=1, threads=1, **shallow).margin(data.X)
 
     assert towards_buying.mean() > plain.mean()
+
+
+def test_twice_the_weight_on_every_row_is_the_same_fit(kind, data):
+    fold = data.fold
+    weight = np.linspace(0.2, 1.0, len(fold.y))
+    once = Fold(fold.X, fold.y, fold.X_valid, fold.y_valid, weight)
+    twice = Fold(fold.X, fold.y, fold.X_valid, fold.y_valid, 2.0 * weight)
+    fits = [adapter(kind).fit(each, adapter(kind).DEFAULTS, seed=1, threads=1, rounds=20) for each in (once, twice)]
+
+    np.testing.assert_allclose(fits[0].margin(data.X), fits[1].margin(data.X), rtol=0.0, atol=1e-6)
+
+
+def test_a_row_without_weight_might_as_well_be_missing(kind, data):
+    fold = data.fold
+    kept = np.arange(len(fold.y)) % 2 == 0
+    wrong = np.where(kept, fold.y, 1 - fold.y).astype(np.int8)
+    lied_to = Fold(fold.X, wrong, fold.X_valid, fold.y_valid, np.where(kept, 1.0, 1e-9))
+
+    margin = adapter(kind).fit(lied_to, adapter(kind).DEFAULTS, seed=1, threads=1, rounds=40).margin(data.X)
+
+    later = data.later
+    rate = data.y.mean()
+    of_rate = -(rate * np.log(rate) + (1.0 - rate) * np.log(1.0 - rate))
+    assert log_loss_of(margin[later], data.y[later]) < of_rate
+
+
+def test_fits_exactly_the_rounds_it_is_given_without_a_valid_part(kind, data):
+    fold = data.fold
+    alone = Fold(fold.X, fold.y, fold.X[:0], fold.y[:0])
+    told: list[int] = []
+
+    fitted = adapter(kind).fit(
+        alone,
+        adapter(kind).DEFAULTS,
+        seed=1,
+        threads=1,
+        rounds=37,
+        on_round=lambda rounds, _: bool(told.append(rounds)),
+    )
+
+    assert fitted.rounds == (37 if kind != "random_forest" else TREES)
+    assert told == []
+    assert np.isfinite(fitted.margin(data.X)).all()
+
+
+def test_the_valid_part_does_not_touch_a_fit_of_given_rounds(kind, data):
+    fold = data.fold
+    alone = Fold(fold.X, fold.y, fold.X[:0], fold.y[:0])
+    fits = [adapter(kind).fit(each, adapter(kind).DEFAULTS, seed=1, threads=1, rounds=20) for each in (fold, alone)]
+
+    assert np.array_equal(fits[0].margin(data.X), fits[1].margin(data.X))
 
 
 def test_the_defaults_lie_inside_the_search_space(kind):

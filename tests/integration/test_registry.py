@@ -55,8 +55,8 @@ def a_bundle(store: State, version: str, *, log_loss: float = 0.3) -> Bundle:
 
 def registered(registry: Registry, store: State, version: str):
     trials = [
-        TrialRecord("catboost", {"depth": 6}, log_loss=0.32, rounds=50, seconds=1.0),
-        TrialRecord("catboost", {"depth": 4}, log_loss=0.31, rounds=70, seconds=1.0),
+        TrialRecord("catboost", 0, {"depth": 6}, log_loss=0.32, rounds=50, seconds=1.0),
+        TrialRecord("catboost", 1, {"depth": 4}, log_loss=0.31, rounds=70, seconds=1.0),
     ]
     return registry.register(a_bundle(store, version), trials=trials, settings={"seed": 7})
 
