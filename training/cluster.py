@@ -71,6 +71,14 @@ def ray_cluster(address: str | None = None) -> Iterator[int]:
             ray.shutdown()
 
 
+def smallest_node_cpus() -> int:
+    """The CPUs of the smallest node of the connected cluster that has any: what one task may ask for anywhere."""
+    import ray
+
+    of_nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return min((cpus for cpus in of_nodes if cpus > 0), default=1)
+
+
 def _require_answer(where: str | None) -> None:
     """Ray would try for minutes to reach a cluster that is not there."""
     host, _, port = (where or "").removeprefix("ray://").rpartition(":")

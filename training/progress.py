@@ -5,7 +5,7 @@ Where the output is not a terminal (a log file, CI) the table becomes a line for
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ class Progress:
         self._rows: dict[str, _Row] = {}
         self._ended_here = 0
         self._started_s = 0.0
+        self._budget_left_s: Callable[[], float] = lambda: math.inf
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -73,11 +74,17 @@ class Progress:
         self._line(f"[bold]{title:<26}[/]{taken_s:6.1f} s   {'; '.join(stage.notes)}")
 
     @contextmanager
-    def searching(self, kinds: Sequence[str], trials: int) -> Iterator[None]:
-        """Show the searches of some kinds; meanwhile `shown_progress` is this display."""
+    def searching(
+        self, kinds: Sequence[str], trials: int, *, left_s: Callable[[], float] = lambda: math.inf
+    ) -> Iterator[None]:
+        """Show the searches of some kinds, which end `left_s` from now at the latest.
+
+        Meanwhile `shown_progress` is this display.
+        """
         self._rows = {kind: _Row(trials) for kind in kinds}
         self._ended_here = 0
         self._started_s = time.monotonic()
+        self._budget_left_s = left_s
         token = _SHOWN.set(self)
         try:
             if self._console.is_terminal:
@@ -106,7 +113,8 @@ class Progress:
         self._ended_here += 1
         if not self._console.is_terminal:
             share = f"{kind} {row.ended}/{row.trials}"
-            self._line(f"  trial {self._ended()}/{self._total()}: {share}, best log loss {row.best:.5f}")
+            best = f"best log loss {row.best:.5f}" if math.isfinite(row.best) else "none that may win yet"
+            self._line(f"  trial {self._ended()}/{self._total()}: {share}, {best}, {self._time_left()}")
 
     def _update(self, standings: Iterable[Standing]) -> None:
         for standing in standings:
@@ -135,14 +143,20 @@ class Progress:
             now = f"round {row.rounds}" if row.running else "waits" if row.ended < row.trials else "done"
             bar = ProgressBar(total=row.trials, completed=row.ended, width=24)
             table.add_row(kind, bar, f"{row.ended}/{row.trials}", best, now)
-        return Group(table, Text(self._time_left(), style="dim"))
+        elapsed_s = time.monotonic() - self._started_s
+        foot = f"{elapsed_s:.0f} s, {self._time_left()}; Ctrl-C stops it, --resume goes on"
+        return Group(table, Text(foot, style="dim"))
 
     def _time_left(self) -> str:
-        elapsed_s = time.monotonic() - self._started_s
-        if not self._ended_here:
-            return f"{elapsed_s:.0f} s"
-        left_s = elapsed_s / self._ended_here * (self._total() - self._ended())
-        return f"{elapsed_s:.0f} s, about {left_s:.0f} s left; Ctrl-C stops it, --resume goes on"
+        """What the trials left will take at the pace so far, or what is left of the time budget if that is less."""
+        budget_s = max(0.0, self._budget_left_s())
+        pace_s = math.inf
+        if self._ended_here:
+            elapsed_s = time.monotonic() - self._started_s
+            pace_s = elapsed_s / self._ended_here * (self._total() - self._ended())
+        if pace_s <= budget_s:
+            return f"about {pace_s:.0f} s left" if math.isfinite(pace_s) else "no trial is over yet"
+        return f"at most {budget_s:.0f} s left, when the time budget ends"
 
 
 _SHOWN: ContextVar[Progress] = ContextVar("shown_progress")

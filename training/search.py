@@ -8,134 +8,184 @@ import shutil
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from ray import tune
-from ray.tune.callback import Callback
 
 from common.errors import InputError
-from common.members import Fold, adapter
-from training.found import Found, SearchSettings, TrialRecord
-from training.progress import Progress, Standing, shown_progress
-from training.searcher import OBJECTIVE, MemberSearches, PrunedAmongPeers
+from common.members import adapter
+from training.cluster import smallest_node_cpus
+from training.folds import FoldSource
+from training.found import (
+    Found,
+    SearchSettings,
+    TrialRecord,
+    best_params,
+)
+from training.outcomes import Announcer, trial_records
+from training.progress import Progress
+from training.searcher import MemberSearches, PrunedAmongPeers, Resumable
+from training.time_budget import OutOfTime, TimeBudget
 from training.trial import MemberTrial
+from training.warm_start import start_within
 
 CHECKPOINT_S = 2
 """Seconds between two states on disk: what a killed search loses."""
 
+_RETRIES = 2
+"""Times that a trial is begun again after its process died."""
+
 _EXPERIMENT = "search.json"
+
+Params = Mapping[str, Any]
 
 
 def search(
-    fold: Fold, settings: SearchSettings, *, directory: Path, cpus: int, progress: Progress, resume: bool = False
+    source: FoldSource,
+    settings: SearchSettings,
+    *,
+    directory: Path,
+    cpus: int,
+    progress: Progress,
+    warm_start: Mapping[str, Params] | None = None,
+    resume: bool = False,
 ) -> Found:
-    """The best parameters of every kind; those of a kind without a finished trial are its defaults.
+    """The best parameters of every kind; those of a kind without a trial that reported are its defaults.
 
     Args:
-        fold: the fit and the tune part.
+        source: the fit and the tune part, loaded once by each worker process.
         settings: how long and by what.
         directory: where the search keeps its state; an earlier state there is replaced, or continued by `resume`.
-        cpus: of the cluster; one trial takes one.
+        cpus: of the cluster; a trial takes one, or more where there are more CPUs than trials.
         progress: told of every trial.
+        warm_start: parameters by kind, such as the champion's, tried right after the defaults.
         resume: continue the search whose state lies in `directory`.
 
     Raises:
-        InputError: there is nothing to resume, or it was started with other data or settings.
+        InputError: there is nothing to resume, or it was started with other data or settings; or no trial of some
+            kind was within the latency budget; or every trial failed.
     """
-    identity = _identity(fold, settings)
-    path = _prepared(directory, identity, resume=resume)
+    state = _prepared(directory, _identity(source, settings), _share(cpus, settings), resume=resume)
     _silence()
-    trainable = tune.with_resources(tune.with_parameters(MemberTrial, fold=fold, seed=settings.seed), {"cpu": 1})
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            MemberTrial,
+            source=source,
+            seed=settings.seed,
+            threads=state.share.threads,
+            latency_budget_ms=settings.latency_budget_ms,
+        ),
+        {"cpu": state.share.threads},
+    )
     if resume:
-        tuner = tune.Tuner.restore(str(path), trainable, restart_errored=True)
+        tuner = tune.Tuner.restore(str(state.path), trainable, restart_errored=True)
     else:
-        tuner = _tuner(trainable, settings, path, per_kind=max(1, cpus // len(settings.kinds)))
-    with progress.searching(settings.kinds, settings.trials):
-        results, interrupted = _run(tuner) if settings.time_budget_s > 0 else (tuner.get_results(), False)
-    trials = sorted(_records(results), key=lambda trial: (trial.kind, trial.log_loss))
-    best = {kind: dict(adapter(kind).DEFAULTS) for kind in settings.kinds}
-    best |= {trial.kind: trial.params for trial in reversed(trials)}
-    return Found(best, trials, interrupted=interrupted)
+        tuner = _tuner(trainable, settings, state, _starts(settings, warm_start or {}, progress))
+    results, interrupted = _within_budget(tuner, settings, state.path, progress)
+    trials = sorted(trial_records(results, settings), key=lambda trial: (trial.kind, trial.log_loss, trial.number))
+    _require_some(trials, results)
+    params = best_params(trials, settings) if not interrupted else {}
+    return Found(params, trials, interrupted=interrupted)
 
 
-def _tuner(trainable: Any, settings: SearchSettings, path: Path, *, per_kind: int) -> tune.Tuner:
+@dataclass(frozen=True)
+class _Share:
+    """How the trials share the CPUs: each takes `threads`, and a kind has at most `per_kind` under way."""
+
+    threads: int
+    per_kind: int
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where a search keeps its state, and how its trials share the CPUs."""
+
+    path: Path
+    share: _Share
+
+
+def _share(cpus: int, settings: SearchSettings) -> _Share:
+    """All CPUs busy and none twice: a trial has more than one only where there are more CPUs than trials."""
+    kinds = len(settings.kinds)
+    threads = max(1, min(cpus // (settings.trials * kinds), smallest_node_cpus()))
+    return _Share(threads, per_kind=max(1, math.ceil(cpus // threads / kinds)))
+
+
+def _starts(
+    settings: SearchSettings, warm_start: Mapping[str, Params], progress: Progress
+) -> dict[str, list[dict[str, Any]]]:
+    """The points that each study begins with: the defaults, the cheapest where speed counts, an earlier champion's."""
+    starts: dict[str, list[dict[str, Any]]] = {}
+    for kind in settings.kinds:
+        points = [dict(adapter(kind).DEFAULTS)]
+        if settings.latency_budget_ms is not None:
+            points.append(dict(adapter(kind).CHEAPEST))
+        if kind in warm_start:
+            start = start_within(kind, warm_start[kind])
+            points += [start.params] if start.params not in points else []
+            for note in start.notes:
+                progress.print(f"  warm start: {note}")
+        starts[kind] = points
+    return starts
+
+
+def _tuner(
+    trainable: Any, settings: SearchSettings, state: _State, starts: Mapping[str, list[dict[str, Any]]]
+) -> tune.Tuner:
     kinds, trials = settings.kinds, settings.trials
     pruning = PrunedAmongPeers(kinds)
+    searches = MemberSearches(pruning, starts, trials=trials, seed=settings.seed, per_kind=state.share.per_kind)
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=MemberSearches(kinds, pruning, trials=trials, seed=settings.seed, per_kind=per_kind),
+            search_alg=Resumable(searches),
             scheduler=pruning,
             num_samples=trials * len(kinds),
-            time_budget_s=settings.time_budget_s,
             reuse_actors=True,  # a new process for every trial would cost 2 to 4 s of imports each
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name=path.name,
-            storage_path=str(path.parent.resolve()),
-            callbacks=[_Announcer()],
+            name=state.path.name,
+            storage_path=str(state.path.parent.resolve()),
+            stop=OutOfTime(),
+            callbacks=[Announcer()],
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=2),
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
         ),
     )
 
 
-class _Announcer(Callback):  # type: ignore[misc]  # Ray is untyped
-    """Passes what happens to the display of this process; it holds nothing, since Ray Tune pickles it."""
-
-    def on_trial_start(self, *, trials: list[Any], trial: Any, **_: Any) -> None:
-        shown_progress().trial_started(trial.config["kind"], _standings(trials))
-
-    def on_trial_result(self, *, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        shown_progress().trial_reported(trial.config["kind"], _standings(trials), rounds=result["rounds"])
-
-    def on_trial_complete(self, *, trials: list[Any], trial: Any, **_: Any) -> None:
-        shown_progress().trial_ended(trial.config["kind"], _standings(trials, over=trial))
-
-    def on_trial_error(self, *, trials: list[Any], trial: Any, **_: Any) -> None:
-        shown_progress().trial_ended(trial.config["kind"], _standings(trials, over=trial))
+def _within_budget(tuner: tune.Tuner, settings: SearchSettings, path: Path, progress: Progress) -> tuple[Any, bool]:
+    """The results once all trials are over, time is up or Ctrl-C was pressed, and whether it was that."""
+    if settings.time_budget_s <= 0:
+        return tuner.get_results(), False
+    budget = TimeBudget(path, settings.time_budget_s)
+    if budget.left_s() <= 0:
+        return tuner.get_results(), False
+    with progress.searching(settings.kinds, settings.trials, left_s=budget.left_s), budget.running():
+        return _run(tuner)
 
 
-def _standings(trials: list[Any], *, over: Any = None) -> list[Standing]:
-    """How each kind stands; Ray Tune calls a trial finished a little after it told us that it is `over`."""
-    of_kind: dict[str, list[Any]] = {}
-    for trial in trials:
-        of_kind.setdefault(trial.config["kind"], []).append(trial)
-    return [
-        Standing(
-            kind,
-            ended=sum(trial.is_finished() or trial is over for trial in peers),
-            best=min((trial.last_result or {}).get(OBJECTIVE, math.inf) for trial in peers),
-        )
-        for kind, peers in of_kind.items()
-    ]
+def _require_some(trials: list[TrialRecord], results: Any) -> None:
+    """Defaults are no answer where every trial failed: something is wrong with the rows or the cluster."""
+    errors = [result.error for result in results if result.error is not None]
+    if errors and not trials:
+        last = str(errors[0]).strip().splitlines()[-1]
+        raise InputError(f"every trial of the search failed: {last}")
 
 
-def _records(results: Any) -> Iterator[TrialRecord]:
-    for number, result in enumerate(results):
-        metrics = result.metrics or {}
-        if math.isfinite(metrics.get(OBJECTIVE, math.inf)):
-            config = result.config
-            seconds = float(metrics.get("time_total_s", 0.0))
-            yield TrialRecord(config["kind"], number, config["params"], metrics[OBJECTIVE], metrics["rounds"], seconds)
+def _identity(source: FoldSource, settings: SearchSettings) -> dict[str, Any]:
+    return {"data": source.identity, "seed": settings.seed, "trials": settings.trials, "kinds": list(settings.kinds)}
 
 
-def _identity(fold: Fold, settings: SearchSettings) -> dict[str, Any]:
-    digest = blake2b(digest_size=16)
-    for array in (fold.X, fold.y, fold.X_valid, fold.y_valid):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return {"data": digest.hexdigest(), "seed": settings.seed, "trials": settings.trials, "kinds": list(settings.kinds)}
-
-
-def _prepared(directory: Path, identity: Mapping[str, Any], *, resume: bool) -> Path:
-    """The path of the experiment: a new one named after the identity, or the one that is to be continued."""
+def _prepared(directory: Path, identity: Mapping[str, Any], share: _Share, *, resume: bool) -> _State:
+    """A new experiment named after its identity, or the one that is to be continued, shared as it began."""
     name = blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
     path = directory / name
     if resume:
@@ -144,11 +194,12 @@ def _prepared(directory: Path, identity: Mapping[str, Any], *, resume: bool) -> 
                 f"no unfinished search of these events with these settings under {directory}",
                 remedy="Give the same --events, --trials and --seed as before, or leave out --resume",
             )
-        return path
+        began = json.loads((path / _EXPERIMENT).read_text(encoding="utf-8"))["share"]
+        return _State(path, _Share(**began))
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True, exist_ok=True)
-    (path / _EXPERIMENT).write_text(json.dumps(identity, indent=1), encoding="utf-8")
-    return path
+    (path / _EXPERIMENT).write_text(json.dumps({**identity, "share": asdict(share)}, indent=1), encoding="utf-8")
+    return _State(path, share)
 
 
 def _silence() -> None:

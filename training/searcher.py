@@ -7,13 +7,13 @@ machine is; more make it faster on large clusters and its path a matter of timin
 """
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import Searcher, SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from common.members import MAX_ROUNDS, adapter
@@ -24,25 +24,40 @@ OBJECTIVE = "log_loss"
 PACE = "pace"
 """How far a fit has come: rounds times learning rate, so that a slow learner isn't pruned for being slow."""
 
+OVERRUN = "overrun"
+"""By what share a fitted member is slower than the latency budget; 0 where it is within or there is none."""
+
 FIRST_RUNG, REDUCTION, LAST_RUNG = 4.0, 3, float(MAX_ROUNDS)
 """Pruned at pace 4, 12, 36, ...: below the best third of its kind so far, a trial ends."""
 
 RANDOM_TRIALS = 5
-"""Trials before the Parzen estimator takes over; the first of them is the default."""
+"""Trials before the Parzen estimator takes over; the first of them are the points that a study starts with."""
 
 
 class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
-    """Suggests for the kind that has most trials left among those that may start one."""
+    """Suggests for the kind that has most left to do among those that may start a trial.
+
+    What is left is measured in seconds, trials times their mean so far: kinds whose fits take longest are not left to
+    the end, when there is nothing beside them to keep the other CPUs busy.
+    """
 
     def __init__(
-        self, kinds: Sequence[str], pruning: "PrunedAmongPeers", *, trials: int, seed: int, per_kind: int
+        self,
+        pruning: "PrunedAmongPeers",
+        starts: Mapping[str, Sequence[Mapping[str, Any]]],
+        *,
+        trials: int,
+        seed: int,
+        per_kind: int,
     ) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
         self._pruning = pruning
-        self._studies = {kind: _study(kind, seed + number) for number, kind in enumerate(kinds)}
-        self._left = dict.fromkeys(kinds, trials)
+        self._studies = {kind: _study(kind, points, seed + n) for n, (kind, points) in enumerate(starts.items())}
+        self._left = dict.fromkeys(starts, trials)
+        self._seconds: dict[str, list[float]] = {kind: [] for kind in starts}
         self._running: dict[str, str] = {}
         self._per_kind = per_kind
+        self._suggested = 0
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's kind and parameters; nothing while every kind is busy; FINISHED at the end."""
@@ -53,10 +68,12 @@ class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
         free = [kind for kind in left if busy.count(kind) < self._per_kind]
         if not free:
             return None
-        kind = max(free, key=self._left.__getitem__)
+        kind = max(free, key=self._left_s)
+        number = self._suggested
         self._left[kind] -= 1
+        self._suggested += 1
         self._running[trial_id] = kind
-        return {"kind": kind, "params": self._studies[kind].suggest(trial_id)}
+        return {"kind": kind, "number": number, "params": self._studies[kind].suggest(trial_id)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass an intermediate result to the study of the trial's kind."""
@@ -65,8 +82,11 @@ class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study of the trial's kind; that kind may start another one."""
         kind = self._running.pop(trial_id, None)
-        if kind is not None:
-            self._studies[kind].on_trial_complete(trial_id, result, error)
+        if kind is None:
+            return
+        if result:
+            self._seconds[kind].append(float(result.get("time_total_s", 0.0)))
+        self._studies[kind].on_trial_complete(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
         """Write the state that `restore` reads, with what pruning knows: Ray Tune would forget that."""
@@ -78,6 +98,19 @@ class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
         state, pruning = pickle.loads(Path(checkpoint_path).read_bytes())  # noqa: S301
         self.__dict__.update(state)
         self._pruning.__dict__.update(pruning)
+
+    def _left_s(self, kind: str) -> float:
+        known = [seconds for of_kind in self._seconds.values() for seconds in of_kind]
+        seconds = self._seconds[kind] or known
+        return self._left[kind] * (sum(seconds) / len(seconds) if any(seconds) else 1.0)
+
+
+class Resumable(SearchGenerator):  # type: ignore[misc]  # Ray is untyped
+    """Goes on after it ran out of time: Ray Tune would take a search that was ended for one that has finished."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What is kept on disk."""
+        return {**super().get_state(), "finished": False}
 
 
 class PrunedAmongPeers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
@@ -110,8 +143,13 @@ class PrunedAmongPeers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
         return self._peers(trial).on_trial_result(tune_controller, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Pass on to the trial's kind."""
-        self._peers(trial).on_trial_complete(tune_controller, trial, result)
+        """Pass on to the trial's kind; one that is too slow to be served is no measure for the others."""
+        peers = self._peers(trial)
+        peers.on_trial_complete(tune_controller, trial, result)
+        if result.get(OVERRUN, 0.0) > 0.0:
+            for bracket in peers._brackets:
+                for _, recorded in bracket._rungs:
+                    recorded.pop(trial.trial_id, None)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Pass on to the trial's kind."""
@@ -121,13 +159,22 @@ class PrunedAmongPeers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
         return self._of_kind[trial.config["kind"]]
 
 
-def _study(kind: str, seed: int) -> OptunaSearch:
-    members = adapter(kind)
-    return OptunaSearch(
-        space=members.search_space,
+def _study(kind: str, points: Sequence[Mapping[str, Any]], seed: int) -> "_Study":
+    return _Study(
+        space=adapter(kind).search_space,
         metric=OBJECTIVE,
         mode="min",
-        points_to_evaluate=[dict(members.DEFAULTS)],
+        points_to_evaluate=[dict(point) for point in points],
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS),
         study_name=kind,
     )
+
+
+class _Study(OptunaSearch):  # type: ignore[misc]  # Ray is untyped
+    """An Optuna study that is told which trials are too slow, as a constraint that they break."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the constraint before the value: Optuna takes nothing more of a trial after that."""
+        if result and OVERRUN in result:
+            self._ot_trials[trial_id].set_constraint(OVERRUN, result[OVERRUN])
+        super().on_trial_complete(trial_id, result, error)

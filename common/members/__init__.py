@@ -7,6 +7,7 @@ An adapter is a module of this package with four functions and what its search s
     load(path, *, threads) -> Margin        reads that format; the result maps X (n, f) float32 to margins (n,)
     search_space(trial) -> params           what an Optuna-like `trial` may suggest
     DEFAULTS                                a sensible point of that space: the first trial of every search
+    CHEAPEST                                the point of that space that is fastest to serve, for latency budgets
 
 A booster fits until its loss on the fold's valid part stops falling; given `rounds`, it fits exactly so many on all
 that it may learn from, looks at no valid part (which may be empty) and tells `on_round` nothing. A forest always has
@@ -81,6 +82,7 @@ class Adapter(Protocol):
     """What every adapter module offers."""
 
     DEFAULTS: Mapping[str, float]
+    CHEAPEST: Mapping[str, float]
 
     def fit(
         self,

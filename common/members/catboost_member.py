@@ -21,6 +21,8 @@ DEFAULTS: Mapping[str, float] = {
     "rsm": 0.6,
 }
 
+CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.2, "depth": 4}
+
 _FIXED = {
     "loss_function": "Logloss",
     "bootstrap_type": "Bernoulli",

@@ -22,6 +22,8 @@ DEFAULTS: Mapping[str, float] = {
     "reg_lambda": 3.0,
 }
 
+CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.2, "num_leaves": 8}
+
 _FIXED = {
     "objective": "binary",
     "metric": "binary_logloss",

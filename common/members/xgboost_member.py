@@ -21,6 +21,8 @@ DEFAULTS: Mapping[str, float] = {
     "reg_lambda": 3.0,
 }
 
+CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.2, "max_depth": 3}
+
 _FIXED = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "max_bin": 128}
 
 

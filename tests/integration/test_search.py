@@ -18,6 +18,7 @@ from common.errors import InputError
 from common.members import adapter
 from tests.margins import problem
 from training.cluster import ray_cluster
+from training.folds import FoldInMemory
 from training.found import Found, SearchSettings
 from training.progress import Progress
 from training.search import search
@@ -25,6 +26,7 @@ from training.search import search
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = SearchSettings(trials=3, time_budget_s=120.0, seed=5)
 FOLD = problem(1_500).fold
+SOURCE = FoldInMemory(FOLD)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +41,7 @@ def quiet() -> Progress:
 
 @pytest.fixture(scope="module")
 def found(cpus: int, tmp_path_factory: pytest.TempPathFactory) -> Found:
-    return search(FOLD, SETTINGS, directory=tmp_path_factory.mktemp("search"), cpus=1, progress=quiet())
+    return search(SOURCE, SETTINGS, directory=tmp_path_factory.mktemp("search"), cpus=1, progress=quiet())
 
 
 def outcome(found: Found) -> list[tuple[str, float, int]]:
@@ -65,7 +67,7 @@ def test_the_loss_of_a_trial_is_the_loss_of_its_parameters(found):
 
 
 def test_the_same_seed_and_data_find_the_same(found, tmp_path):
-    again = search(FOLD, SETTINGS, directory=tmp_path, cpus=2, progress=quiet())
+    again = search(SOURCE, SETTINGS, directory=tmp_path, cpus=2, progress=quiet())
     assert again.params == found.params
     assert outcome(again) == outcome(found)
 
@@ -85,12 +87,12 @@ class InterruptAfter(Progress):
 
 
 def test_an_interrupted_search_keeps_its_best_and_finds_the_same_when_it_goes_on(found, tmp_path):
-    stopped = search(FOLD, SETTINGS, directory=tmp_path, cpus=1, progress=InterruptAfter(5))
+    stopped = search(SOURCE, SETTINGS, directory=tmp_path, cpus=1, progress=InterruptAfter(5))
     assert stopped.interrupted
     assert 5 <= len(stopped.trials) < len(found.trials)
 
     best_so_far = search(
-        FOLD,
+        SOURCE,
         SearchSettings(SETTINGS.trials, 0.0, SETTINGS.seed),
         directory=tmp_path,
         cpus=1,
@@ -99,12 +101,12 @@ def test_an_interrupted_search_keeps_its_best_and_finds_the_same_when_it_goes_on
     )
     assert outcome(best_so_far) == outcome(stopped)
 
-    resumed = search(FOLD, SETTINGS, directory=tmp_path, cpus=1, progress=quiet(), resume=True)
+    resumed = search(SOURCE, SETTINGS, directory=tmp_path, cpus=1, progress=quiet(), resume=True)
     assert not resumed.interrupted
     assert resumed.params == found.params
     assert outcome(resumed) == outcome(found)
 
-    finished = search(FOLD, SETTINGS, directory=tmp_path, cpus=1, progress=quiet(), resume=True)
+    finished = search(SOURCE, SETTINGS, directory=tmp_path, cpus=1, progress=quiet(), resume=True)
     assert outcome(finished) == outcome(found)
 
 
@@ -112,12 +114,12 @@ def test_a_search_whose_driver_is_killed_goes_on_with_what_was_done(found, tmp_p
     code = f"""
         import sys
         from pathlib import Path
-        from tests.integration.test_search import FOLD, SETTINGS
+        from tests.integration.test_search import SETTINGS, SOURCE
         from training.cluster import ray_cluster
         from training.progress import Progress
         from training.search import search
         with ray_cluster() as cpus:
-            search(FOLD, SETTINGS, directory=Path({str(tmp_path)!r}), cpus=1, progress=Progress())
+            search(SOURCE, SETTINGS, directory=Path({str(tmp_path)!r}), cpus=1, progress=Progress())
     """
     log = tmp_path / "log"
     with log.open("w") as out:
@@ -134,7 +136,7 @@ def test_a_search_whose_driver_is_killed_goes_on_with_what_was_done(found, tmp_p
     driver.wait()
     assert "trial 7/12" in log.read_text()
 
-    resumed = search(FOLD, SETTINGS, directory=tmp_path, cpus=1, progress=(shown := Recorded()), resume=True)
+    resumed = search(SOURCE, SETTINGS, directory=tmp_path, cpus=1, progress=(shown := Recorded()), resume=True)
 
     assert outcome(resumed) == outcome(found)
     assert shown.started < 12  # what was done and on disk was not done again
@@ -154,15 +156,15 @@ class Recorded(Progress):
 
 def test_a_search_that_runs_out_of_time_ends_with_what_it_has(tmp_path):
     settings = SearchSettings(trials=1_000, time_budget_s=4.0, seed=5)
-    ended = search(FOLD, settings, directory=tmp_path, cpus=2, progress=quiet())
+    ended = search(SOURCE, settings, directory=tmp_path, cpus=2, progress=quiet())
     assert not ended.interrupted
     assert 0 < len(ended.trials) < 4_000
     assert set(ended.params) == set(MEMBER_KINDS)
 
 
 def test_nothing_is_resumed_on_other_data_or_settings(found, tmp_path):
-    search(FOLD, SearchSettings(1, 60.0, 5), directory=tmp_path, cpus=1, progress=quiet())
+    search(SOURCE, SearchSettings(1, 60.0, 5), directory=tmp_path, cpus=1, progress=quiet())
     other = problem(1_500, seed=4).fold
     for fold, settings in ((other, SearchSettings(1, 60.0, 5)), (FOLD, SearchSettings(1, 60.0, 6))):
         with pytest.raises(InputError, match=r"no unfinished search of these events.*leave out --resume"):
-            search(fold, settings, directory=tmp_path, cpus=1, progress=quiet(), resume=True)
+            search(FoldInMemory(fold), settings, directory=tmp_path, cpus=1, progress=quiet(), resume=True)

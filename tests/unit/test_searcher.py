@@ -1,5 +1,6 @@
 """Four interleaved studies: who is asked next, that defaults come first, and that a killed search can go on."""
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,15 +10,19 @@ from ray.tune.search import Searcher
 
 from common.bundle import MEMBER_KINDS
 from common.members import adapter
-from training.searcher import FIRST_RUNG, OBJECTIVE, PACE, MemberSearches, PrunedAmongPeers
+from training.searcher import FIRST_RUNG, OBJECTIVE, OVERRUN, PACE, MemberSearches, PrunedAmongPeers
+
+DEFAULTS = {kind: [dict(adapter(kind).DEFAULTS)] for kind in MEMBER_KINDS}
 
 
-def searches(*, trials: int = 3, per_kind: int = 1, seed: int = 1) -> MemberSearches:
-    return MemberSearches(MEMBER_KINDS, PrunedAmongPeers(MEMBER_KINDS), trials=trials, seed=seed, per_kind=per_kind)
+def searches(
+    *, trials: int = 3, per_kind: int = 1, seed: int = 1, starts: Mapping[str, Sequence[Any]] = DEFAULTS
+) -> MemberSearches:
+    return MemberSearches(PrunedAmongPeers(MEMBER_KINDS), starts, trials=trials, seed=seed, per_kind=per_kind)
 
 
-def finish(searcher: MemberSearches, trial_id: str, loss: float) -> None:
-    searcher.on_trial_complete(trial_id, {OBJECTIVE: loss, PACE: 1.0, "training_iteration": 1})
+def finish(searcher: MemberSearches, trial_id: str, loss: float, **more: float) -> None:
+    searcher.on_trial_complete(trial_id, {OBJECTIVE: loss, PACE: 1.0, "training_iteration": 1, **more})
 
 
 def test_every_kind_starts_with_its_defaults():
@@ -39,6 +44,42 @@ def test_a_busy_kind_waits_and_the_one_that_is_behind_goes_first():
     finish(searcher, "4", 0.4)
     finish(searcher, "0", 0.4)
     assert searcher.suggest("5")["kind"] == MEMBER_KINDS[0]
+
+
+def test_a_kind_starts_with_the_points_that_it_is_given_in_their_order():
+    points = [{**adapter("xgboost").DEFAULTS, "max_depth": depth} for depth in (4, 6, 3)]
+    searcher = searches(trials=4, starts={"xgboost": points})
+    for number, point in enumerate(points):
+        asked = searcher.suggest(str(number))
+        assert (asked["number"], asked["params"]) == (number, point)
+        finish(searcher, str(number), 0.5)
+    assert searcher.suggest("3")["params"] not in points
+
+
+def test_the_kind_whose_trials_take_longest_is_not_left_to_the_end():
+    searcher = searches(trials=5)
+    for number, _ in enumerate(MEMBER_KINDS):
+        searcher.suggest(str(number))
+    for number, _ in enumerate(MEMBER_KINDS):
+        finish(searcher, str(number), 0.5, time_total_s=9.0 if number == 2 else 1.0)
+
+    assert searcher.suggest("4")["kind"] == MEMBER_KINDS[2]
+    finish(searcher, "4", 0.5, time_total_s=9.0)
+    assert searcher.suggest("5")["kind"] == MEMBER_KINDS[2]
+
+
+def test_a_search_keeps_away_from_parameters_that_are_too_slow():
+    def share_of_deep_trees(overrun_of_deep: float) -> float:
+        searcher = searches(trials=60, starts={"xgboost": [dict(adapter("xgboost").DEFAULTS)]})
+        depths = []
+        for number in range(60):
+            depth = searcher.suggest(str(number))["params"]["max_depth"]
+            depths.append(depth)
+            finish(searcher, str(number), 0.5 - depth / 100, **{OVERRUN: overrun_of_deep if depth > 4 else 0.0})
+        return sum(depth > 4 for depth in depths[30:]) / 30
+
+    assert share_of_deep_trees(0.0) > 0.8  # deeper is better
+    assert share_of_deep_trees(0.5) < 0.5
 
 
 def test_each_kind_gets_its_trials_and_then_it_is_over():
@@ -103,6 +144,18 @@ def test_a_trial_is_pruned_among_its_own_kind_only():
     assert pruning.on_trial_result(None, good, {**at_the_rung, OBJECTIVE: 0.30}) == TrialScheduler.CONTINUE
     assert pruning.on_trial_result(None, forest, {**at_the_rung, OBJECTIVE: 0.40}) == TrialScheduler.CONTINUE
     assert pruning.on_trial_result(None, bad, {**at_the_rung, OBJECTIVE: 0.35}) == TrialScheduler.STOP
+
+
+def test_nobody_is_pruned_for_losing_against_a_trial_that_is_too_slow_to_win():
+    pruning = PrunedAmongPeers(MEMBER_KINDS)
+    slow, feasible = a_trial("a", "catboost"), a_trial("b", "catboost")
+    for trial in (slow, feasible):
+        pruning.on_trial_add(None, trial)
+    at_the_rung = {PACE: FIRST_RUNG, "training_iteration": 1}
+    pruning.on_trial_result(None, slow, {**at_the_rung, OBJECTIVE: 0.30})
+    pruning.on_trial_complete(None, slow, {**at_the_rung, OBJECTIVE: 0.30, OVERRUN: 0.2})
+
+    assert pruning.on_trial_result(None, feasible, {**at_the_rung, OBJECTIVE: 0.35}) == TrialScheduler.CONTINUE
 
 
 def test_a_slow_learner_is_not_pruned_before_it_has_come_as_far():
