@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.bundle import MANIFEST, Bundle
+from common.bundle import MANIFEST, Bundle, Manifest
 from common.errors import RegistryError
 from training.found import TrialRecord
+from training.runs import Runs, best_so_far
 from training.state import State
 
 MODEL = "cartcast"
@@ -66,23 +67,23 @@ class Registry:
             state.make()
         try:
             self._client = MlflowClient(tracking_uri=state.tracking_uri, registry_uri=state.tracking_uri)
-            self._experiment = self._experiment_id()
+            self._runs = Runs(self._client, self._experiment_id())
         except MlflowException as error:
             first = str(error).splitlines()[0][:300]
             remedy = "Check MLFLOW_TRACKING_URI and the server it names"
             raise RegistryError(f"the registry does not answer: {first}", remedy=remedy) from error
 
     def register(self, bundle: Bundle, *, trials: Iterable[TrialRecord], settings: Mapping[str, Any]) -> Registered:
-        """Record a training run, with one nested run for each member kind, and its bundle as the newest version."""
+        """Record a training run and its bundle as the newest version.
+
+        In the run is one for each member kind, and in that one for each trial: parameters, figures and loss curve.
+        """
         manifest = bundle.manifest
-        run_id = self._run(f"train {bundle.version}", settings, _figures(manifest.metrics))
+        run_id = self._runs.add(f"train {bundle.version}", settings, _figures(manifest.metrics))
         records = list(trials)
-        for member in manifest.members:
-            of_kind = [trial for trial in records if trial.kind == member.kind]
-            metrics = {"trials": float(len(of_kind)), "weight": member.weight}
-            if of_kind:
-                metrics["tune_log_loss"] = min(trial.log_loss for trial in of_kind)
-            self._run(member.name, member.params, metrics | _figures(manifest.metrics, member.name), parent=run_id)
+        self._runs.add_search(records, run_id=run_id)
+        for kind in dict.fromkeys([member.kind for member in manifest.members] + [trial.kind for trial in records]):
+            self._add_kind(kind, [trial for trial in records if trial.kind == kind], manifest, parent=run_id)
         self._client.log_artifacts(run_id, str(bundle.path), "bundle")
         try:
             self._client.create_registered_model(MODEL)
@@ -99,6 +100,10 @@ class Registry:
         made = self._client.create_model_version(MODEL, source, run_id=run_id, tags=tags)
         self._client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
         return self.find(bundle.version)
+
+    def add_report(self, entry: Registered, directory: Path) -> None:
+        """Keep the files of a report as artifacts of the run that made the version."""
+        self._client.log_artifacts(entry.run_id, str(directory), "report")
 
     def versions(self) -> list[Registered]:
         """Every version, newest first."""
@@ -187,21 +192,18 @@ class Registry:
         location = self._artifacts.as_uri() if self._local else None
         return str(self._client.create_experiment(MODEL, artifact_location=location))
 
-    def _run(
-        self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float], *, parent: str | None = None
-    ) -> str:
-        from mlflow.entities import Metric, Param
-
-        tags = {"mlflow.parentRunId": parent} if parent else {}
-        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
-        run_id, at_ms = str(run.info.run_id), int(run.info.start_time)
-        self._client.log_batch(
-            run_id,
-            metrics=[Metric(key, value, at_ms, 0) for key, value in metrics.items()],
-            params=[Param(key, str(value)) for key, value in params.items()],
-        )
-        self._client.set_terminated(run_id)
-        return run_id
+    def _add_kind(self, kind: str, trials: list[TrialRecord], manifest: Manifest, *, parent: str) -> None:
+        """The run of a member kind with its trials; a kind that was searched but left out has them alone."""
+        history = list(best_so_far(trials))
+        metrics = {"trials": float(len(trials))} | ({"tune_log_loss": history[-1][1]} if history else {})
+        params: Mapping[str, Any] = {}
+        for member in manifest.members:
+            if member.kind == kind:
+                metrics |= {"weight": member.weight} | _figures(manifest.metrics, member.name)
+                params = member.params
+        seconds = sum(trial.seconds for trial in trials)
+        run = self._runs.add(kind, params, metrics, parent=parent, curves={"best_so_far": history}, seconds=seconds)
+        self._runs.add_trials(trials, parent=run)
 
     def _aliases(self) -> dict[str, str]:
         try:

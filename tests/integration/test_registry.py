@@ -1,6 +1,8 @@
 """The registry on a real MLflow store: versions, aliases, the way to a champion and back."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from common.ensemble import Calibration
 from common.errors import RegistryError
 from training.found import TrialRecord
 from training.registry import Registry
+from training.runs import LOGGED_TRIALS
 from training.state import State
 
 
@@ -55,8 +58,9 @@ def a_bundle(store: State, version: str, *, log_loss: float = 0.3) -> Bundle:
 
 def registered(registry: Registry, store: State, version: str):
     trials = [
-        TrialRecord("catboost", 0, {"depth": 6}, log_loss=0.32, rounds=50, seconds=1.0),
-        TrialRecord("catboost", 1, {"depth": 4}, log_loss=0.31, rounds=70, seconds=1.0),
+        TrialRecord("catboost", 2, {"depth": 4}, 0.31, 70, 1.5, "done", [(10, 0.5), (20, 0.31)], 0.1, 0.2),
+        TrialRecord("catboost", 0, {"depth": 6}, 0.32, 50, 1.0, "pruned", [(10, 0.32)]),
+        TrialRecord("catboost", 1, {"depth": 7}, 0.30, 90, 2.0, "over_budget", [(10, 0.30)], 1.0, 9.0),
     ]
     return registry.register(a_bundle(store, version), trials=trials, settings={"seed": 7})
 
@@ -119,15 +123,72 @@ def test_a_run_holds_what_was_searched_with_a_nested_run_for_each_kind(registry,
     run = client.get_run(entry.run_id)
     assert run.data.params == {"seed": "7"}
     assert run.data.metrics["all.log_loss"] == 0.3
-    (nested,) = client.search_runs(
-        [run.info.experiment_id], filter_string=f"tags.`mlflow.parentRunId` = '{entry.run_id}'"
-    )
+    (nested,) = nested_runs(client, run)
     assert nested.data.params == {"depth": "6"}
-    assert nested.data.metrics == {"trials": 2.0, "tune_log_loss": 0.31, "weight": 1.0, "all.log_loss": 0.31}
+    assert nested.data.metrics == {
+        "trials": 3.0,
+        "tune_log_loss": 0.31,
+        "best_so_far": 0.31,
+        "weight": 1.0,
+        "all.log_loss": 0.31,
+    }
     assert {artifact.path for artifact in client.list_artifacts(entry.run_id, "bundle")} == {
         "bundle/manifest.json",
         "bundle/members",
     }
+
+
+def nested_runs(client: Any, parent: Any) -> list[Any]:
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    return sorted(client.search_runs([parent.info.experiment_id], query), key=lambda run: run.info.run_name)
+
+
+def test_each_trial_is_a_run_in_that_of_its_kind_with_its_parameters_figures_and_curve(registry, store):
+    entry = registered(registry, store, "trials-1")
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store.tracking_uri)
+    (kind,) = nested_runs(client, client.get_run(entry.run_id))
+    pruned, slow, best = nested_runs(client, kind)
+    assert [run.info.status for run in (pruned, slow, best)] == ["KILLED", "FINISHED", "FINISHED"]
+    assert best.data.params == {"depth": "4", "status": "done"}
+    assert best.data.metrics["best_log_loss"] == 0.31
+    assert best.data.metrics["rounds"] == 70.0
+    assert best.data.metrics["latency_32_ms"] == 0.2
+    assert "latency_1_ms" not in pruned.data.metrics
+    assert best.info.end_time - best.info.start_time == 1_500
+    curve = client.get_metric_history(best.info.run_id, "log_loss")
+    assert [(point.step, point.value) for point in curve] == [(10, 0.5), (20, 0.31)]
+    history = client.get_metric_history(kind.info.run_id, "best_so_far")
+    assert [(point.step, point.value) for point in history] == [(1, 0.32), (2, 0.32), (3, 0.31)]
+
+
+def test_thousands_of_trials_are_kept_but_only_the_best_get_runs(registry, store):
+    many = [TrialRecord("catboost", n, {"depth": 4}, 1.0 - n / 10_000, 50, 1.0) for n in range(3 * LOGGED_TRIALS)]
+    entry = registry.register(a_bundle(store, "many-1"), trials=many, settings={})
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store.tracking_uri)
+    (kind,) = nested_runs(client, client.get_run(entry.run_id))
+    runs = nested_runs(client, kind)
+    assert len(runs) == LOGGED_TRIALS
+    assert min(run.data.metrics["best_log_loss"] for run in runs) == many[-1].log_loss
+    kept = json.loads(Path(client.download_artifacts(entry.run_id, "search/trials.json")).read_text(encoding="utf-8"))
+    assert [trial["number"] for trial in kept] == [trial.number for trial in many]
+
+
+def test_the_files_of_a_report_are_kept_with_the_run(registry, store, tmp_path):
+    entry = registered(registry, store, "report-1")
+    (tmp_path / "index.html").write_text("<html>", encoding="utf-8")
+
+    registry.add_report(entry, tmp_path)
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store.tracking_uri)
+    assert [artifact.path for artifact in client.list_artifacts(entry.run_id, "report")] == ["report/index.html"]
 
 
 def test_a_bundle_that_was_lost_is_fetched_from_the_store(registry, store):
