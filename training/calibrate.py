@@ -10,29 +10,43 @@ MIN_SLOPE = 1e-3
 """A calibration never turns the order around: a member without information becomes a base rate instead."""
 
 
-def fit_calibration(margin: Vector, y: NDArray[np.int8]) -> Calibration:
+HALF_LIFE_DAYS = 7.0
+"""The age at which a point counts half. The level of a shop wanders (carts that were bought: 33 % in August, 28 % in
+September), so the last weeks say most about the next one: on the real log, a month and three weeks ahead, log loss was
+.0011 to .0025 lower than with equal weights, and lower than without any calibration."""
+
+
+def fit_calibration(margin: Vector, y: NDArray[np.int8], weight: Vector | None = None) -> Calibration:
     """The slope (positive) and intercept on margins (n,) in log-odds that make labels (n,) most likely.
 
     The labels are softened to (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keeps the slope finite where the
     margins separate the labels and is out of sight otherwise.
 
+    Args:
+        margin: of points that the member had not learned.
+        y: whether they were bought.
+        weight: how much each point counts (n,), 1 for as much as one point; all the same without.
+
     References: Platt (1999), Probabilistic outputs for support vector machines; Lin, Lin & Weng (2007), A note on
     Platt's probabilistic outputs for support vector machines.
     """
-    positives = int(y.sum())
-    negatives = len(y) - positives
+    counts = np.ones(len(y)) if weight is None else weight
+    share = counts / counts.sum()
+    positives = float(counts[y > 0].sum())
+    negatives = float(counts.sum()) - positives
     target = np.where(y > 0, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
     # standardised margins make one step length right for every member
-    centre, spread = float(margin.mean()), float(margin.std()) or 1.0
+    centre = float(share @ margin)
+    spread = float(np.sqrt(share @ (margin - centre) ** 2)) or 1.0
     z = (margin - centre) / spread
 
     def loss_and_gradient(theta: Vector) -> tuple[float, Vector]:
         logit = theta[0] * z + theta[1]
         residual = 0.5 * (1.0 + np.tanh(0.5 * logit)) - target
-        loss = float(np.mean(np.logaddexp(0.0, logit) - target * logit))
-        return loss, np.array([float(np.mean(residual * z)), float(np.mean(residual))])
+        loss = float(share @ (np.logaddexp(0.0, logit) - target * logit))
+        return loss, np.array([float(share @ (residual * z)), float(share @ residual)])
 
-    rate = float(target.mean())
+    rate = float(share @ target)
     start = np.array([1.0, np.log(rate / (1.0 - rate))])
     bounds = [(MIN_SLOPE * spread, None), (None, None)]
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}

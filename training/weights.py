@@ -20,6 +20,9 @@ NEGLIGIBLE = 1e-4
 STEPS = 20
 """Places that are tried between the default and the optimum."""
 
+TIE = 1e-5
+"""Losses that differ by less are equal to anyone who uses them, and fewer members are faster and simpler to serve."""
+
 _TOLERANCE = 1e-12
 
 
@@ -27,7 +30,8 @@ def learn_weights(probabilities: Mapping[str, Vector], y: NDArray[np.int8]) -> d
     """Weights on the simplex for calibrated probabilities (n,) of labels (n,).
 
     They lie between `DEFAULT_WEIGHTS` and the optimum, as near to the default as their loss is within one standard
-    error of the optimum's. On these rows they are never worse than the default or any single member.
+    error of the optimum's; then members that nobody would miss are left out (see `TIE`). On these rows they are never
+    worse than the default or any single member, but for `TIE`.
 
     References: Wolpert (1992), Stacked generalization; Breiman (1996), Stacked regressions (weights >= 0); Breiman,
     Friedman, Olshen & Stone (1984), Classification and regression trees (the one standard error rule).
@@ -36,13 +40,26 @@ def learn_weights(probabilities: Mapping[str, Vector], y: NDArray[np.int8]) -> d
     of_outcome = np.column_stack([np.where(y > 0, probabilities[name], 1.0 - probabilities[name]) for name in names])
     start = _normalised(np.array([DEFAULT_WEIGHTS.get(name, 0.1) for name in names]))
     members = np.eye(len(names))
-    best = min([_descend(of_outcome, start), start, *members], key=lambda weights: _loss(weights, of_outcome))
+    best = min([start, *members, *_descend(of_outcome, start)], key=lambda weights: _loss(weights, of_outcome))
     bound = min(_loss(weights, of_outcome) for weights in [start, *members])
-    for step in range(STEPS):
-        weights = start + step / STEPS * (best - start)
-        if _loss(weights, of_outcome) <= bound and _as_good(weights, best, of_outcome):
-            return dict(zip(names, map(float, weights), strict=True))
-    return dict(zip(names, map(float, best), strict=True))
+    between = (start + step / STEPS * (best - start) for step in range(STEPS))
+    chosen = next(
+        (w for w in between if _loss(w, of_outcome) <= bound and _as_good(w, best, of_outcome)),
+        best,
+    )
+    return dict(zip(names, map(float, _without_idle(chosen, of_outcome)), strict=True))
+
+
+def _without_idle(weights: Vector, of_outcome: Vector) -> Vector:
+    """The weights without members that change the loss by less than `TIE`, all of them together."""
+    loss = _loss(weights, of_outcome)
+    for member in np.argsort(weights, kind="stable")[:-1]:
+        fewer = weights.copy()
+        fewer[member] = 0.0
+        fewer = _normalised(fewer)
+        if abs(_loss(fewer, of_outcome) - loss) < TIE:
+            weights = fewer
+    return weights
 
 
 def _as_good(weights: Vector, best: Vector, of_outcome: Vector) -> bool:
@@ -61,7 +78,8 @@ def _gradient(weights: Vector, of_outcome: Vector) -> Vector:
     return result
 
 
-def _descend(of_outcome: Vector, start: Vector) -> Vector:
+def _descend(of_outcome: Vector, start: Vector) -> list[Vector]:
+    """Where the descent from `start` ends; nothing where it loses its way."""
     found = minimize(
         _loss,
         start,
@@ -72,8 +90,10 @@ def _descend(of_outcome: Vector, start: Vector) -> Vector:
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1.0, "jac": np.ones_like},
         options={"ftol": _TOLERANCE, "maxiter": 200},
     )
+    if not np.isfinite(found.x).all() or not np.any(found.x > 0.0):
+        return []
     weights = _normalised(np.clip(found.x, 0.0, None))
-    return _normalised(np.where(weights < NEGLIGIBLE, 0.0, weights))
+    return [_normalised(np.where(weights < NEGLIGIBLE, 0.0, weights))]
 
 
 def _normalised(weights: Vector) -> Vector:

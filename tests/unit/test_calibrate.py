@@ -67,3 +67,25 @@ def test_margins_that_separate_the_labels_keep_a_finite_slope():
 def test_a_constant_margin_becomes_the_base_rate():
     y = np.array([1, 0, 0, 0] * 25, np.int8)
     assert fit_calibration(np.full(100, -1.2), y).probability(np.array([-1.2])) == pytest.approx([0.25], abs=0.005)
+
+
+def test_a_weight_of_two_is_the_point_twice():
+    margin, y = drawn(2, slope=0.8, intercept=-0.4, rows=500)
+    twice = np.arange(500) % 3 == 0
+
+    weighted = fit_calibration(margin, y, np.where(twice, 2.0, 1.0))
+
+    repeated = fit_calibration(np.concatenate([margin, margin[twice]]), np.concatenate([y, y[twice]]))
+    np.testing.assert_allclose(weighted.probability(margin), repeated.probability(margin), atol=1e-6)
+
+
+def test_recent_points_set_the_level_of_a_shop_that_changed():
+    margin, y = drawn(3, slope=1.0, intercept=0.0, rows=20_000)
+    _, later = drawn(3, slope=1.0, intercept=-1.0, rows=20_000)
+    outcome = np.concatenate([y, later])
+    age_days = np.repeat([28.0, 0.0], 20_000)
+
+    found = fit_calibration(np.concatenate([margin, margin]), outcome, np.exp2(-age_days / 7.0))
+
+    level = found.probability(margin).mean()
+    assert abs(level - later.mean()) < 0.2 * abs(y.mean() - later.mean())

@@ -49,6 +49,19 @@ def test_parts_have_their_shares_of_the_time_that_the_silences_leave():
     assert split.rows["test"].stop == len(y)
 
 
+def test_what_lies_before_a_part_is_settled_when_it_begins():
+    as_of_us, y = a_log(60, 5_000)
+
+    split = split_by_time(as_of_us, y, embargo_us=DAY_US)
+
+    assert split.before("fit") == slice(0, 0)
+    for part in PARTS[1:]:
+        before = as_of_us[split.before(part)]
+        assert before[0] == as_of_us[0]
+        assert before.max() + DAY_US < as_of_us[split.rows[part]].min()
+        assert as_of_us[split.before(part).stop] + DAY_US >= split.span_us[part][0]
+
+
 def test_a_log_that_the_silences_use_up_is_refused():
     as_of_us, y = a_log(3, 500)
     with pytest.raises(EventLogError, match=r"span 7[12] h, which 3 silences of 24 h use up.*longer log"):

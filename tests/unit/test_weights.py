@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.bundle import MEMBER_KINDS
 from common.ensemble import DEFAULT_WEIGHTS, combine
-from training.weights import learn_weights
+from training.weights import TIE, learn_weights
 
 
 def members(seed: int, noise: list[float], rows: int = 2_000) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -36,8 +36,8 @@ def test_never_worse_than_the_best_member_or_the_default(seed, noise):
     assert sum(weights.values()) == pytest.approx(1.0, abs=1e-12)
     assert min(weights.values()) >= 0.0
     learned = loss(combine(probabilities, weights), y)
-    assert learned <= min(loss(p, y) for p in probabilities.values()) + 1e-12
-    assert learned <= loss(combine(probabilities, DEFAULT_WEIGHTS), y) + 1e-12
+    assert learned <= min(loss(p, y) for p in probabilities.values()) + TIE
+    assert learned <= loss(combine(probabilities, DEFAULT_WEIGHTS), y) + TIE
 
 
 @settings(deadline=None, max_examples=40)
@@ -49,7 +49,7 @@ def test_no_other_vote_is_better_beyond_chance(seed, noise):
     for random in np.random.default_rng(seed).dirichlet(np.ones(4), 20):
         other = combine(probabilities, dict(zip(MEMBER_KINDS, random, strict=True)))
         gain = np.log(np.where(y > 0, other, 1.0 - other)) - np.log(np.where(y > 0, learned, 1.0 - learned))
-        assert gain.mean() <= 2.0 * gain.std() / np.sqrt(len(y)) + 1e-9
+        assert gain.mean() <= 2.0 * gain.std() / np.sqrt(len(y)) + TIE
 
 
 def test_members_that_are_alike_keep_the_default():
@@ -74,10 +74,20 @@ def test_a_member_that_knows_the_truth_gets_nearly_everything():
     assert learn_weights(probabilities, y)["random_forest"] > 0.9
 
 
-def test_members_that_say_the_same_keep_the_default_order():
+def test_of_members_that_say_the_same_one_is_left():
     probabilities, y = members(5, [0.5] * 4)
     same = dict.fromkeys(MEMBER_KINDS, probabilities["catboost"])
-    assert learn_weights(same, y) == pytest.approx(DEFAULT_WEIGHTS, abs=1e-6)
+    assert learn_weights(same, y) == {"catboost": 1.0, "xgboost": 0.0, "lightgbm": 0.0, "random_forest": 0.0}
+
+
+def test_members_whose_probabilities_cannot_be_told_apart_from_certainty_do_not_break_the_search():
+    probabilities, y = members(8, [0.5] * 4)
+    probabilities["xgboost"] = np.where(y > 0, 1e-300, 1.0 - 1e-16)
+
+    weights = learn_weights(probabilities, y)
+
+    assert np.isfinite(list(weights.values())).all()
+    assert weights["xgboost"] == 0.0
 
 
 def test_the_weights_keep_the_order_of_the_members():
