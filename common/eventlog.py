@@ -14,9 +14,11 @@ further columns are ignored. `category_id`, `category_code` and `brand` may be a
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from common import log_values
@@ -47,6 +49,8 @@ REASONS = {
     "bad_row": "another number of fields than the header, or a quote that its line does not close",
     "not_utf8": "text that is not UTF-8",
     "bad_time": "event_time is missing, no time in a known form, or outside 2000 to 2099",
+    "future_time": "event_time is more than a day after the present",
+    "stray_time": "event_time is days apart from the log, at one of its ends, with hardly any other row near it",
     "unknown_event_type": "event_type is none of view, cart, remove_from_cart, purchase",
     "bad_product_id": "product_id is missing or no id: 1 to 100 characters of A-Z a-z 0-9 _ . : @ -",
     "bad_user_id": "user_id is missing or no id",
@@ -73,18 +77,31 @@ _MAX_SHOWN_CHARACTERS = 300  # of the names of a file's columns
 _CODES = {reason: code for code, reason in enumerate(REASONS)}
 _KEEP = len(REASONS)
 
+
+class Bounds(NamedTuple):
+    """Which times a log may have: none after `latest_us`, the future; none outside of `first_us` to `last_us`."""
+
+    latest_us: int = log_values.PAST_TIME_US
+    first_us: int = log_values.FIRST_TIME_US
+    last_us: int = log_values.PAST_TIME_US
+
+
+ANY_TIME = Bounds()
+
 Codes = NDArray[np.uint8]
 """For every row the position of its reason in `REASONS`, or `_KEEP`."""
 
 
-def check(raw: pa.Table, *, source: str) -> pa.Table:
+def check(raw: pa.Table, *, source: str, bounds: Bounds = ANY_TIME) -> pa.Table:
     """The rows of a block in the schema `CHECKED`, as many as there were; never raises on what values hold.
 
     Args:
         raw: a block with at least `REQUIRED_COLUMNS`.
         source: the file that it comes from, kept with the rows that are set aside.
+        bounds: rows of another time are no events.
     """
-    return pa.concat_tables([CHECKED.empty_table(), *(_check(batch, source) for batch in raw.to_batches())])
+    blocks = (_check(batch, source, bounds) for batch in raw.to_batches())
+    return pa.concat_tables([CHECKED.empty_table(), *blocks])
 
 
 def require_columns(found: Sequence[str], path: Path) -> None:
@@ -119,13 +136,14 @@ def kept(block: pa.Table) -> pa.Table:
     return events.select(CANONICAL.names)
 
 
-def _check(raw: pa.RecordBatch, source: str) -> pa.Table:
+def _check(raw: pa.RecordBatch, source: str, bounds: Bounds) -> pa.Table:
     columns, codes = _legible(raw)
     values = {}
     for name, (parse, column, reason) in _COLUMNS.items():
         absent = column not in columns and column not in REQUIRED_COLUMNS
         values[name] = parse(pa.nulls(raw.num_rows)) if absent else parse(columns[column])
         _mark(codes, values[name].is_null(), reason)
+    _mark_times(codes, values["time_us"], bounds)
     events = pa.table([values[name] for name in CANONICAL.names], names=CANONICAL.names)
     bad = codes < _KEEP
     if not bad.any():
@@ -156,6 +174,13 @@ def _mark(codes: Codes, wrong: pa.Array, reason: str) -> None:
     """Note a reason where rows are wrong and have none that comes before it."""
     where = wrong.to_numpy(zero_copy_only=False)
     codes[where] = np.minimum(codes[where], _CODES[reason])
+
+
+def _mark_times(codes: Codes, times_us: pa.Array, bounds: Bounds) -> None:
+    """Note where times are out of bounds."""
+    times = pc.fill_null(times_us, bounds.first_us).to_numpy(zero_copy_only=False)
+    _mark(codes, pa.array(times > bounds.latest_us), "future_time")
+    _mark(codes, pa.array((times < bounds.first_us) | (times > bounds.last_us)), "stray_time")
 
 
 def _originals(columns: Mapping[str, pa.Array]) -> list[dict[str, str | None]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from common.errors import EventLogError
-from common.eventlog import MAX_KEPT_CHARACTERS, check, require_columns, set_aside
+from common.eventlog import ANY_TIME, MAX_KEPT_CHARACTERS, Bounds, check, require_columns, set_aside
 from common.events import LOG_COLUMNS
 
 BLOCK_BYTES = 8 * 2**20
@@ -40,8 +40,8 @@ def has_rows(path: Path) -> bool:
     return bool(lines) or next(blocks, None) is not None
 
 
-def csv_blocks(path: Path) -> Iterator[pa.Table]:
-    """The rows of a CSV log as blocks of the schema `CHECKED`, in order.
+def csv_blocks(path: Path, *, bounds: Bounds = ANY_TIME) -> Iterator[pa.Table]:
+    """The rows of a CSV log as blocks of the schema `CHECKED`, in order; those out of bounds are set aside.
 
     Raises:
         EventLogError: the file is empty, not UTF-8 in its header, lacks columns, or is no text.
@@ -49,9 +49,9 @@ def csv_blocks(path: Path) -> Iterator[pa.Table]:
     """
     blocks = _line_blocks(path)
     names, lines = _without_header(next(blocks, b""), path)
-    yield _checked(lines, names, path)
+    yield _checked(lines, names, path, bounds)
     for block in blocks:
-        yield _checked(block, names, path)
+        yield _checked(block, names, path, bounds)
 
 
 def _line_blocks(path: Path) -> Iterator[bytes]:
@@ -90,13 +90,14 @@ def _without_header(block: bytes, path: Path) -> tuple[list[str], bytes]:
     return names, lines
 
 
-def _checked(lines: bytes, names: list[str], source: Path) -> pa.Table:
+def _checked(lines: bytes, names: list[str], source: Path, bounds: Bounds) -> pa.Table:
     lines, aside = _screened(lines)
     bad_rows: list[str] = []
     raw = pa.concat_tables([_no_rows(names), *_parsed(lines, names, bad_rows)]).combine_chunks()
     aside.extend(("bad_row", line) for line in bad_rows)
     rows = [{"reason": why, "source": str(source), "line": line[:MAX_KEPT_CHARACTERS]} for why, line in aside]
-    return pa.concat_tables([check(_with_integer_ids(raw), source=str(source)), set_aside(rows)])
+    events = check(_with_integer_ids(raw), source=str(source), bounds=bounds)
+    return pa.concat_tables([events, set_aside(rows)])
 
 
 def _screened(block: bytes) -> tuple[bytes, list[tuple[str, str]]]:

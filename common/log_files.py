@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.errors import EventLogError
-from common.eventlog import CHECKED, check, require_columns
+from common.eventlog import ANY_TIME, CHECKED, Bounds, check, require_columns
 from common.events import LOG_COLUMNS
 from common.log_csv import csv_blocks, has_rows
 
@@ -81,8 +81,10 @@ def format_of(path: Path) -> str | None:
     return next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
-def read_parts(parts: pa.Table) -> Iterator[pa.Table]:
+def read_parts(parts: pa.Table, *, bounds: Bounds = ANY_TIME) -> Iterator[pa.Table]:
     """The rows of some parts (columns of `Part`) as blocks of the schema `CHECKED`; made for `map_batches`.
+
+    Rows of times out of bounds are set aside.
 
     Raises:
         EventLogError: a file is damaged, or is not what it was when the parts were planned.
@@ -91,7 +93,8 @@ def read_parts(parts: pa.Table) -> Iterator[pa.Table]:
     for row in parts.to_pylist():
         part = Part(**row)
         try:
-            yield from _parquet_blocks(part) if part.format == "parquet" else csv_blocks(Path(part.path))
+            blocks = _parquet_blocks if part.format == "parquet" else _csv_blocks
+            yield from blocks(part, bounds)
         except UNREADABLE as error:
             raise unreadable(Path(part.path), error) from error
 
@@ -154,12 +157,16 @@ def _parquet_parts(path: Path) -> list[Part]:
     return parts
 
 
-def _parquet_blocks(part: Part) -> Iterator[pa.Table]:
+def _csv_blocks(part: Part, bounds: Bounds) -> Iterator[pa.Table]:
+    return csv_blocks(Path(part.path), bounds=bounds)
+
+
+def _parquet_blocks(part: Part, bounds: Bounds) -> Iterator[pa.Table]:
     with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
         present = [name for name in LOG_COLUMNS if name in file.schema_arrow.names]
         groups = list(range(part.first_group, part.first_group + part.groups))
         for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=present, use_threads=False):
-            yield check(pa.Table.from_batches([batch]), source=part.path)
+            yield check(pa.Table.from_batches([batch]), source=part.path, bounds=bounds)
 
 
 def _some(files: Sequence[Path]) -> str:

@@ -6,7 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from common.ensemble import Vector
 from common.members import Fold
+from training.example_store import ExampleStore, Rows
 
 
 class FoldSource(Protocol):
@@ -38,3 +40,36 @@ class FoldInMemory:
     def load(self) -> Fold:
         """The rows as they came."""
         return self.fold
+
+
+@dataclass(frozen=True)
+class StoredFold:
+    """Rows of a store of examples; `weight` float64 (m,) is of the m rows to fit."""
+
+    store: ExampleStore
+    fit_rows: Rows
+    valid_rows: Rows
+    weight: Vector | None = None
+
+    @property
+    def identity(self) -> str:
+        """The hash of the store's identity, of which rows, and of the weights."""
+        digest = hashlib.blake2b(self.store.identity.encode(), digest_size=16)
+        for rows in (self.fit_rows, self.valid_rows):
+            named = repr(rows.indices(len(self.store))) if isinstance(rows, slice) else rows.astype(np.int64).tobytes()
+            digest.update(named.encode() if isinstance(named, str) else named)
+            digest.update(b"|")
+        if self.weight is not None:
+            digest.update(self.weight.tobytes())
+        return digest.hexdigest()
+
+    def load(self) -> Fold:
+        """The rows, read from the store's blocks into arrays of their final size."""
+        store = self.store
+        return Fold(
+            X=store.x(self.fit_rows),
+            y=store.labels(self.fit_rows),
+            X_valid=store.x(self.valid_rows),
+            y_valid=store.labels(self.valid_rows),
+            weight=self.weight,
+        )

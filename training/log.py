@@ -1,25 +1,39 @@
-"""A log on its way into training: read, made into examples, and described for whoever meets the bundle later."""
+"""A log on its way into training: read and made into examples, unless an earlier run did that for the same log."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
 
-from common.catalog import Catalog
-from common.clock import to_iso
+from common.catalog import Catalog, ContinuedHistory
+from common.clock import DAY_US, SECOND_US, to_iso
+from common.daycounts import DayCounts, brand_key, category_key, from_table, merge, product_key
 from common.errors import EventLogError
-from common.events import Event
-from common.quarantine import ReadReport
-from common.replay import decision_of
-from training.examples import Examples, make_examples
-from training.progress import Progress
-from training.reading import quiet_ray_data, read_events, require_purchases
-from training.split import PARTS, Split
+from common.eventlog import Bounds
+from common.log_files import find_files
+from common.log_values import PAST_TIME_US
+from common.quarantine import FILE, ReadReport
+from training.data_card import data_card as data_card
+from training.example_making import Labels, Made, make_store
+from training.example_shelf import MANIFEST, identity_of, making, manifest_of, shelve
+from training.examples import Examples, open_examples
+from training.outages import Outage, find_outages
+from training.progress import Progress, Stage
+from training.reading import SortedLog, read_events, require_purchases
 from training.state import State
 
-_MINUTE_US = 60_000_000
+MAX_AHEAD_US = DAY_US
+"""How much later than the present an event may be: clocks and time zones differ by less."""
+
+_MINUTE_US = 60 * SECOND_US
+_NAMES = {"products": product_key(""), "brands": brand_key(""), "categories": category_key("")}
 
 
 @dataclass(frozen=True)
@@ -38,80 +52,162 @@ def read_log(
     max_quarantine_ratio: float,
     progress: Progress,
     known: Catalog | None = None,
+    now_us: int = PAST_TIME_US,
 ) -> Log:
-    """Read a log and replay it into examples; `known` is the catalog of the bundle that these will judge.
+    """Read a log and replay it into examples, or open those that the same log was made into before.
+
+    Args:
+        events: files and directories.
+        state: where the examples are kept.
+        horizon_us: how long after as_of a purchase counts.
+        max_quarantine_ratio: the share of rows that are no events above which the log is refused.
+        progress: shows it.
+        known: the catalog of the bundle that these examples will judge.
+        now_us: the present; rows more than `MAX_AHEAD_US` later are no events.
 
     Raises:
-        EventLogError: the log cannot be used, or no decision point of it has its whole horizon inside.
+        EventLogError: the log cannot be used, or no decision point of it has a label.
     """
-    with progress.stage("read events") as stage:
-        dataset, report = read_events(
-            events, quarantine_dir=state.quarantine, max_quarantine_ratio=max_quarantine_ratio
-        )
-        stage.note(_read_note(report))
-    require_purchases(report)
-    first_us, last_us = report.first_us or 0, report.last_us or 0
-    with progress.stage("make examples") as stage, quiet_ray_data():
-        examples = make_examples(dataset, horizon_us=horizon_us, log_end_us=last_us, known=known)
-        bought = f"{int(examples.y.sum()):,} bought"
-        stage.note(f"{len(examples):,} decision points, {bought}; {examples.censored:,} more are censored")
-    if not len(examples):
-        raise EventLogError(
-            f"all {examples.censored:,} decision points are censored: the log covers {_span(last_us - first_us)}, "
-            f"and a label needs {_span(horizon_us)} after its point",
-            remedy="Give a longer log: at least two weeks",
-        )
+    shelf = state.directory / "examples"
+    bounds = Bounds(latest_us=min(now_us + MAX_AHEAD_US, PAST_TIME_US))
+    with progress.stage("look for examples") as stage:
+        identity = identity_of(find_files(events), horizon_us=horizon_us, known=_fingerprint(known))
+        report = _report_of(shelf / identity, state.quarantine, bounds)
+        stage.note("made before from the same log" if report else "none of this log")
+    if report is None:
+        with making(shelf) as work:
+            log = _read(events, work, state, max_quarantine_ratio, bounds, progress)
+            report = log.report
+            with progress.stage("make examples") as stage:
+                _make(log, horizon_us, known or Catalog.empty(), work, stage)
+            shelve(work / "store", shelf, identity)
+    report.require_usable(max_quarantine_ratio)
+    examples = open_examples(shelf / identity)
+    progress.print(_points_note(examples))
+    _require_points(examples, report, horizon_us)
     return Log(report, examples)
 
 
-def data_card(log: Log, split: Split, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a bundle says of its data: files, rows, times, parts, and a request that fits the shop."""
-    examples, report = log.examples, log.report
-    return {
-        "sources": [dict(source) for source in sources],
-        "rows": {"read": report.rows_read, "kept": report.rows_kept, "kinds": report.kinds},
-        "quarantine": report.reasons,
-        "time_range": [to_iso(report.first_us or 0), to_iso(report.last_us or 0)],
-        "points": len(examples),
-        "censored": examples.censored,
-        "parts": {
-            part: {
-                "from": to_iso(split.span_us[part][0]),
-                "to": to_iso(split.span_us[part][1]),
-                "points": len(examples.y[split.rows[part]]),
-                "bought": int(examples.y[split.rows[part]].sum()),
-            }
-            for part in PARTS
-        },
-        "sample_request": sample_request(examples),
-    }
+def _read(
+    events: Sequence[Path], work: Path, state: State, max_quarantine_ratio: float, bounds: Bounds, progress: Progress
+) -> SortedLog:
+    (work / "events").mkdir()
+    with progress.stage("read events") as stage:
+        log = read_events(
+            events,
+            directory=work / "events",
+            quarantine_dir=state.quarantine,
+            max_quarantine_ratio=max_quarantine_ratio,
+            bounds=bounds,
+        )
+        stage.note(_read_note(log.report))
+    require_purchases(log.report)
+    return log
 
 
-def sample_request(examples: Examples) -> dict[str, Any]:
-    """The newest decision point with a category and a brand, as the body of a request."""
-    named = np.flatnonzero((examples.category != "") & (examples.brand != ""))
-    row = int(named[-1]) if len(named) else len(examples) - 1
-    as_of_us = int(examples.as_of_us[row])
-    texts = {name: str(getattr(examples, name)[row]) for name in ("product", "session", "category", "brand")}
-    event = Event(time_us=as_of_us, kind=int(examples.kind[row]), price=float(examples.price[row]), **texts)
-    decision = decision_of(str(examples.user[row]), event, as_of_us)
-    return {
-        "user_id": decision.user,
-        "session_id": decision.session,
-        "product_id": decision.product,
-        "category_code": decision.category,
-        "brand": decision.brand,
-        "price": decision.price,
-        "hour": decision.hour,
-        "day_of_week": decision.day_of_week,
-        "is_weekend": decision.is_weekend,
+def _make(log: SortedLog, horizon_us: int, known: Catalog, work: Path, stage: Stage) -> None:
+    """Write a complete store to `work / "store"`; its manifest last."""
+    (work / "points").mkdir()
+    (work / "store").mkdir()
+    names = _names(log)
+    history = ContinuedHistory(known, _days(log))
+    outages = find_outages(log.activity)
+    made = make_store(
+        log,
+        history,
+        Labels(horizon_us, log.span_us[1], outages),
+        work=work / "points",
+        store=work / "store",
+        cpus=int(ray.cluster_resources().get("CPU", 1)),
+    )
+    _write_manifest(work / "store", log.report, made, names, outages)
+    size = sum(file.stat().st_size for file in (work / "store").rglob("*") if file.is_file())
+    stage.note(f"{sum(made.sizes):,} in {size / 2**20:,.0f} MiB on disk")
+
+
+def _days(log: SortedLog) -> dict[int, DayCounts]:
+    days: dict[int, DayCounts] = {}
+    for table in log.day_counts():
+        merge(days, from_table(table))
+    return days
+
+
+def _names(log: SortedLog) -> dict[str, int]:
+    """How many products, brands and categories the log names."""
+    keys = pa.chunked_array([table["key"].unique() for table in log.day_counts()], pa.string()).unique()
+    return {name: int(pc.sum(pc.starts_with(keys, prefix)).as_py() or 0) for name, prefix in _NAMES.items()}
+
+
+def _write_manifest(
+    store: Path, report: ReadReport, made: Made, names: dict[str, int], outages: Sequence[Outage]
+) -> None:
+    if report.quarantine is not None:
+        shutil.copy(report.quarantine, store / FILE)
+    content = {
+        "report": {**asdict(report), "quarantine": None},
+        "sizes": made.sizes,
+        "censored": made.censored,
+        "unlabelled": made.unlabelled,
+        "outages": outages,
+        "counts": {"users": made.users, "sessions": made.sessions, **names},
     }
+    (store / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _report_of(store: Path, quarantine: Path, bounds: Bounds) -> ReadReport | None:
+    """What was read when the store was made, its rows set aside put back; None where it can't be used.
+
+    A row that was in the future then may be an event now.
+    """
+    manifest = manifest_of(store)
+    if manifest is None:
+        return None
+    report = ReadReport(**manifest["report"])
+    if "future_time" in report.reasons or (report.last_us or 0) > bounds.latest_us:
+        shutil.rmtree(store)
+        return None
+    (quarantine / FILE).unlink(missing_ok=True)
+    if not (store / FILE).exists():
+        return report
+    quarantine.mkdir(parents=True, exist_ok=True)
+    shutil.copy(store / FILE, quarantine / FILE)
+    return ReadReport(**{**manifest["report"], "quarantine": quarantine / FILE})
+
+
+def _fingerprint(known: Catalog | None) -> str:
+    if known is None:
+        return ""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "catalog.parquet"
+        known.write(path)
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _require_points(examples: Examples, report: ReadReport, horizon_us: int) -> None:
+    if len(examples):
+        return
+    covered = _span((report.last_us or 0) - (report.first_us or 0))
+    in_outages = f" and {examples.unlabelled:,} look into an outage" if examples.unlabelled else ""
+    raise EventLogError(
+        f"all {examples.censored:,} decision points are censored{in_outages}: the log covers {covered}, "
+        f"and a label needs {_span(horizon_us)} after its point",
+        remedy="Give a longer log: at least two weeks",
+    )
 
 
 def _read_note(report: ReadReport) -> str:
     kinds = ", ".join(f"{count:,} {name}" for name, count in report.kinds.items())
     aside = f"; {report.rows_rejected:,} rows set aside in {report.quarantine}" if report.rows_rejected else ""
     return f"{report.rows_read:,} rows: {kinds}{aside}"
+
+
+def _points_note(examples: Examples) -> str:
+    bought = f"{int(examples.y.sum()):,} bought"
+    note = f"{len(examples):,} decision points, {bought}; {examples.censored:,} more are censored"
+    for outage in examples.outages:
+        span = f"{to_iso(outage.start_us)[:16]} to {to_iso(outage.end_us)[:16]}"
+        note += f"\nno purchases from {span}, where {outage.expected_orders:,.0f} orders were to be expected: an outage"
+    return f"{note}; {examples.unlabelled:,} points that look into it have no label" if examples.outages else note
 
 
 def _span(duration_us: int) -> str:
