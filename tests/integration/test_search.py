@@ -8,18 +8,20 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
 from common.bundle import MEMBER_KINDS
 from common.errors import InputError
-from common.members import adapter
+from common.members import Fold, adapter
 from tests.margins import problem
 from training.cluster import ray_cluster
 from training.folds import FoldInMemory
-from training.found import Found, SearchSettings
+from training.found import DONE, PRUNED, Found, SearchSettings
 from training.progress import Progress
 from training.search import search
 
@@ -64,6 +66,18 @@ def test_the_loss_of_a_trial_is_the_loss_of_its_parameters(found):
         FOLD, best.params, seed=SETTINGS.seed, threads=1, on_round=lambda _, loss: bool(losses.append(loss))
     )
     assert min(losses[: best.rounds]) == pytest.approx(best.log_loss, abs=1e-9)
+
+
+def test_a_trial_tells_its_curve_its_outcome_and_how_fast_it_answers(found):
+    assert sorted(trial.number for trial in found.trials) == list(range(len(found.trials)))
+    for trial in found.trials:
+        rounds, losses = zip(*trial.curve, strict=True)
+        assert list(rounds) == list(range(10, 10 * len(rounds) + 1, 10))
+        assert min(losses) >= trial.log_loss - 1e-6
+        assert trial.status in (DONE, PRUNED)
+        assert (trial.slowest_ms is not None) == (trial.status == DONE)
+        assert trial.status == PRUNED or 0.0 < trial.slowest_ms < 1_000.0
+    assert {trial.status for trial in found.trials} == {DONE, PRUNED}
 
 
 def test_the_same_seed_and_data_find_the_same(found, tmp_path):
@@ -155,11 +169,90 @@ class Recorded(Progress):
 
 
 def test_a_search_that_runs_out_of_time_ends_with_what_it_has(tmp_path):
-    settings = SearchSettings(trials=1_000, time_budget_s=4.0, seed=5)
+    settings = SearchSettings(trials=1_000, time_budget_s=12.0, seed=5)
     ended = search(SOURCE, settings, directory=tmp_path, cpus=2, progress=quiet())
     assert not ended.interrupted
     assert 0 < len(ended.trials) < 4_000
     assert set(ended.params) == set(MEMBER_KINDS)
+
+    over = search(SOURCE, settings, directory=tmp_path, cpus=2, progress=(shown := Recorded()), resume=True)
+    assert outcome(over) == outcome(ended)  # its time is used up
+    assert shown.started == 0
+
+    more = replace(settings, time_budget_s=12.5)
+    went_on = search(SOURCE, more, directory=tmp_path, cpus=2, progress=quiet(), resume=True)
+    assert len(went_on.trials) > len(ended.trials)
+    assert set(outcome(ended)) <= set(outcome(went_on))
+
+
+def test_an_earlier_champions_parameters_are_tried_right_after_the_defaults(tmp_path):
+    champion = {"max_depth": 3, "learning_rate": 0.9}
+    settings = SearchSettings(trials=2, time_budget_s=60.0, seed=5, kinds=("xgboost",))
+    shown = io.StringIO()
+
+    started = search(
+        SOURCE,
+        settings,
+        directory=tmp_path,
+        cpus=1,
+        progress=Progress(Console(file=shown)),
+        warm_start={"xgboost": champion},
+    )
+
+    second = next(trial for trial in started.trials if trial.number == 1)
+    assert second.params["max_depth"] == 3
+    assert second.params["learning_rate"] < 0.9
+    assert second.params["subsample"] == adapter("xgboost").DEFAULTS["subsample"]
+    assert "xgboost learning_rate: 0.2 instead of 0.9" in shown.getvalue()
+
+
+def test_a_latency_budget_that_no_member_meets_costs_no_trial_again_once_it_is_raised(tmp_path):
+    strict = SearchSettings(2, 60.0, 5, kinds=("xgboost",), latency_budget_ms=1e-6)
+    with pytest.raises(InputError, match=r"no xgboost is within the latency budget of 1e-06 ms"):
+        search(SOURCE, strict, directory=tmp_path, cpus=1, progress=quiet())
+
+    raised = replace(strict, latency_budget_ms=1_000.0)
+    found = search(SOURCE, raised, directory=tmp_path, cpus=1, progress=(shown := Recorded()), resume=True)
+
+    assert shown.started == 0
+    assert {trial.status for trial in found.trials} <= {DONE, PRUNED}
+    assert found.params["xgboost"] in [trial.params for trial in found.trials]
+
+
+class KillsAWorker(Progress):
+    """Kills the process of the first fit that reports."""
+
+    killed: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__(Console(file=io.StringIO()))
+
+    def trial_reported(self, kind, standings, *, rounds):
+        super().trial_reported(kind, standings, rounds=rounds)
+        if self.killed is None:
+            below = psutil.Process().children(recursive=True)
+            worker = next(process for process in below if "MemberTrial" in " ".join(process.cmdline()))
+            worker.kill()
+            self.killed = worker.pid
+
+
+def test_a_trial_whose_worker_is_killed_is_begun_again_and_none_is_missing(found, tmp_path):
+    after = search(SOURCE, SETTINGS, directory=tmp_path, cpus=1, progress=(killer := KillsAWorker()))
+
+    assert killer.killed is not None
+    assert outcome(after) == outcome(found)
+
+
+def test_a_search_in_which_every_trial_failed_says_why_instead_of_choosing_defaults(tmp_path):
+    class Unreadable:  # a local class, so that a worker gets it by value
+        identity = "unreadable"
+
+        def load(self) -> Fold:
+            raise OSError("the disk is gone")
+
+    settings = SearchSettings(trials=1, time_budget_s=60.0, seed=5, kinds=("xgboost",))
+    with pytest.raises(InputError, match=r"every trial of the search failed: .*the disk is gone"):
+        search(Unreadable(), settings, directory=tmp_path, cpus=1, progress=quiet())
 
 
 def test_nothing_is_resumed_on_other_data_or_settings(found, tmp_path):
