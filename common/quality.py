@@ -4,12 +4,11 @@ One implementation takes the place of scikit-learn's because every figure is nee
 times over the same rows (users resampled): ranks are found once, and a weighted figure costs one pass. Tests
 hold it equal to scikit-learn's. A figure that the rows cannot give (no positives, say) is NaN.
 
-Sums of products are not written as dot products: BLAS would wake its threads for each, which on a busy machine
-made all of this ten times slower.
+Sums of products are no dot products: BLAS would wake its threads for each, ten times slower on a busy machine.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 Vector = NDArray[np.float64]
 
 ECE_BINS = 15
+COARSE_GROUPS = 16_384
+BALANCED_F1 = "balanced_f1"
 HIGHER_IS_BETTER = {"roc_auc": True, "pr_auc": True, "log_loss": False, "ece": False}
 """The four figures that everything is compared by, and which way each is better."""
 
@@ -42,33 +43,39 @@ class Judged:
     Rows of equal probability form one group: no figure depends on the order of rows.
     """
 
-    def __init__(self, y: ArrayLike, p: ArrayLike) -> None:
+    def __init__(self, y: ArrayLike, p: ArrayLike, *, max_groups: int | None = None) -> None:
         """Sort.
 
         Args:
             y: 0 or 1, (n,).
             p: probabilities of 1, (n,).
+            max_groups: where there are more different probabilities, neighbours share groups of equal size.
         """
-        probability = np.asarray(p, dtype=np.float64)
-        order = np.argsort(-probability, kind="stable")
-        self._order = order
-        self._p = probability[order]
-        self._y = np.asarray(y, dtype=np.float64)[order]
-        self._loss = _losses(self._y, self._p)
-        changes = np.flatnonzero(np.diff(self._p)) + 1
-        self._starts = np.concatenate([[0], changes]).astype(np.intp) if len(order) else changes
+        self._p = np.asarray(p, dtype=np.float64)
+        self._y = np.asarray(y, dtype=np.float64)
+        self._bought = np.flatnonzero(self._y > 0.5)
+        self._loss = log_losses(self._y, self._p)
+        self._group = _groups(self._p, max_groups)
+        size = np.bincount(self._group)
+        self._group_p = np.bincount(self._group, weights=self._p) / size
+        self._groups = len(size)
+
+    def coarse(self) -> "Judged":
+        """The same in at most `COARSE_GROUPS` groups: cheap enough to be weighted a thousand times."""
+        return self if self._groups <= COARSE_GROUPS else Judged(self._y, self._p, max_groups=COARSE_GROUPS)
 
     def quality(self, weight: ArrayLike | None = None) -> Quality:
         """All four figures, each row counted `weight` times (n,); once each where none is given."""
         if not len(self._p):
             return Quality(math.nan, math.nan, math.nan, math.nan)
         w = self._weights(weight)
-        mass, positives = self._grouped(w), self._grouped(w * self._y)
+        mass = _totals(w, self._group, self._groups)
+        positives = _totals(w[self._bought], self._group[self._bought], self._groups)
         return Quality(
             roc_auc=_roc_auc(mass, positives),
             pr_auc=_pr_auc(mass, positives),
             log_loss=_mean(self._loss, w),
-            ece=_ece(mass, positives, self._grouped(w * self._p)),
+            ece=_ece(mass, positives, mass * self._group_p),
         )
 
     def accuracy(self, threshold: float, weight: ArrayLike | None = None) -> float:
@@ -85,14 +92,32 @@ class Judged:
         true_rate, false_rate = _mean(yes, w * self._y), _mean(yes, w * (1.0 - self._y))
         return 2.0 * true_rate / (true_rate + false_rate + 1.0)
 
-    def _weights(self, weight: ArrayLike | None) -> Vector:
-        if weight is None:
-            return np.ones_like(self._p)
-        return np.asarray(weight, dtype=np.float64)[self._order]
+    def ece_by_chance(self, user: ArrayLike) -> tuple[float, float]:
+        """The calibration error that perfect probabilities would show: expected, and hardly (1 in 40) exceeded.
 
-    def _grouped(self, values: Vector) -> Vector:
-        result: Vector = np.add.reduceat(values, self._starts)
-        return result
+        The gap of a bin is then normal around 0. Its variance is that of its outcomes, inflated by how much more
+        alike those of one user are; the error is the mean size of the gaps.
+
+        Args:
+            user: whose row each is (n,).
+        """
+        n = len(self._p)
+        if not n:
+            return math.nan, math.nan
+        bins = _bins(np.bincount(self._group, minlength=self._groups).astype(np.float64))[self._group]
+        alike = self._alikeness(_codes(user) * ECE_BINS + bins)
+        variance = alike * _totals(self._p * (1.0 - self._p), bins, ECE_BINS)
+        expected = float(np.sqrt(variance * 2.0 / math.pi).sum()) / n
+        return expected, expected + 1.96 * math.sqrt(float(variance.sum()) * (1.0 - 2.0 / math.pi)) / n
+
+    def _alikeness(self, cell: NDArray[np.intp]) -> float:
+        """By what the variance of a sum is larger than if the rows of a cell (n,) were independent; at least 1."""
+        rest = self._y - self._p
+        together = float(np.square(np.bincount(cell, weights=rest)).sum())
+        return max(1.0, together / max(float(np.square(rest).sum()), np.finfo(np.float64).tiny))
+
+    def _weights(self, weight: ArrayLike | None) -> Vector:
+        return np.ones_like(self._p) if weight is None else np.asarray(weight, dtype=np.float64)
 
 
 def quality(y: ArrayLike, p: ArrayLike) -> Quality:
@@ -112,27 +137,62 @@ class UserResamples:
 
     def __init__(self, user: ArrayLike, *, draws: int = 200, seed: int = 0) -> None:
         """Prepare `draws` draws of the users that the rows (n,) belong to."""
-        names, codes = np.unique(np.asarray(user), return_inverse=True)
-        self._codes: NDArray[np.intp] = codes.reshape(-1)
-        self._users = len(names)
+        self._codes = _codes(user)
+        self._users = int(self._codes.max()) + 1 if len(self._codes) else 0
         self.draws = draws
         self._seed = seed
 
-    def weights(self, rows: NDArray[np.bool_] | None = None) -> "list[Vector]":
+    def weights(self, rows: NDArray[np.bool_] | None = None) -> list[Vector]:
         """How often each row (of those chosen by a mask) counts in each draw, `draws` times (n,)."""
-        generator = np.random.default_rng(self._seed)
+        return list(self.each(rows))
+
+    def each(self, rows: NDArray[np.bool_] | None = None) -> Iterator[Vector]:
+        """The same, one draw at a time."""
         codes = self._codes if rows is None else self._codes[rows]
-        counts = (
-            np.bincount(generator.integers(0, self._users, self._users), minlength=self._users)
-            for _ in range(self.draws if self._users else 0)
-        )
-        return [drawn[codes].astype(np.float64) for drawn in counts]
+        return (counts[codes] for counts in self._counts())
+
+    def sums(self, values: Vector) -> Vector:
+        """The sums (k, draws) of values (k, n) over the rows of each draw."""
+        of_user = np.stack([np.bincount(self._codes, weights=row, minlength=self._users) for row in values])
+        drawn = [np.einsum("ku,u->k", of_user, counts) for counts in self._counts()]
+        return np.stack(drawn, axis=1) if drawn else np.zeros((len(values), 0))
+
+    def _counts(self) -> Iterator[Vector]:
+        generator = np.random.default_rng(self._seed)
+        for _ in range(self.draws if self._users else 0):
+            drawn = np.bincount(generator.integers(0, self._users, self._users), minlength=self._users)
+            yield drawn.astype(np.float64)
 
 
-def distribution(judged: Judged, weights: "list[Vector]") -> dict[str, Vector]:
-    """Every figure in every draw, (draws,) each."""
-    drawn = [judged.quality(weight).as_dict() for weight in weights]
-    return {name: np.array([figures[name] for figures in drawn]) for name in HIGHER_IS_BETTER}
+def distributions(
+    judged: Mapping[str, Judged],
+    resamples: UserResamples,
+    rows: NDArray[np.bool_] | None = None,
+    *,
+    cuts: Mapping[str, float] | None = None,
+) -> dict[str, dict[str, Vector]]:
+    """Every figure of several models in every draw, (draws,) each; paired, since all share the draws.
+
+    Ranks are coarse here; what this moves a figure by is put back, so that draws lie around the exact figure.
+
+    Args:
+        judged: the models on the same rows.
+        resamples: of the users.
+        rows: which rows of the resamples these are, a mask.
+        cuts: the thresholds of those models whose balanced F1 is wanted.
+    """
+    coarse = {name: of_model.coarse() for name, of_model in judged.items()}
+    cut = cuts or {}
+    drawn: dict[str, list[dict[str, float]]] = {name: [] for name in judged}
+    for weight in resamples.each(rows):
+        for name, of_model in coarse.items():
+            f1 = {BALANCED_F1: of_model.balanced_f1(cut[name], weight)} if name in cut else {}
+            drawn[name].append(of_model.quality(weight).as_dict() | f1)
+    result = {}
+    for name, exact in judged.items():
+        shift, metrics = _shift(exact, coarse[name]), [*HIGHER_IS_BETTER, *([BALANCED_F1] if name in cut else [])]
+        result[name] = {m: np.array([of[m] for of in drawn[name]]) + shift.get(m, 0.0) for m in metrics}
+    return result
 
 
 def interval(values: Vector, *, level: float = 0.95) -> tuple[float, float]:
@@ -158,16 +218,48 @@ def paired_difference(of: Mapping[str, Vector], to: Mapping[str, Vector], metric
     return interval(of[metric] - to[metric])
 
 
-def _losses(y: Vector, p: Vector) -> Vector:
+def log_losses(y: ArrayLike, p: ArrayLike) -> Vector:
+    """The log loss of each row (n,)."""
     tiny = np.finfo(np.float64).eps
-    clipped = np.clip(p, tiny, 1.0 - tiny)
-    result: Vector = -np.where(y > 0.5, np.log(clipped), np.log1p(-clipped))
-    return result
+    clipped = np.clip(np.asarray(p, dtype=np.float64), tiny, 1.0 - tiny)
+    return np.asarray(-np.where(np.asarray(y) > 0.5, np.log(clipped), np.log1p(-clipped)), dtype=np.float64)
 
 
 def _mean(values: NDArray[np.float64] | NDArray[np.bool_], w: Vector) -> float:
     total = float(w.sum())
-    return float((values * w).sum()) / total if total > 0.0 else math.nan
+    return float(np.einsum("i,i->", values, w)) / total if total > 0.0 else math.nan
+
+
+def _shift(exact: Judged, coarse: Judged) -> dict[str, float]:
+    """What coarse ranks take from each figure."""
+    if exact is coarse:
+        return {}
+    without = coarse.quality().as_dict()
+    return {name: value - without[name] for name, value in exact.quality().as_dict().items()}
+
+
+def _groups(p: Vector, max_groups: int | None) -> NDArray[np.intp]:
+    """The group (n,) of each row, 0 for the highest probability; equal probabilities share one."""
+    order = np.argsort(-p, kind="stable")
+    falling = p[order]
+    number = np.zeros(len(p), dtype=np.intp)
+    number[1:] = np.cumsum(falling[1:] != falling[:-1])
+    if max_groups is not None and len(p) and number[-1] >= max_groups:
+        size = np.bincount(number)
+        middle = (np.cumsum(size) - 0.5 * size) / len(p)
+        merged = np.unique((middle * max_groups).astype(np.intp), return_inverse=True)[1]
+        number = merged.reshape(-1)[number]
+    group = np.empty(len(p), dtype=np.intp)
+    group[order] = number
+    return group
+
+
+def _totals(values: Vector, group: NDArray[np.intp], groups: int) -> Vector:
+    return np.bincount(group, weights=values, minlength=groups).astype(np.float64, copy=False)
+
+
+def _codes(user: ArrayLike) -> NDArray[np.intp]:
+    return np.unique(np.asarray(user), return_inverse=True)[1].reshape(-1)
 
 
 def _roc_auc(mass: Vector, positives: Vector) -> float:
@@ -200,7 +292,10 @@ def _ece(mass: Vector, positives: Vector, probability: Vector) -> float:
     total = float(mass.sum())
     if total <= 0.0:
         return math.nan
-    middle = (np.cumsum(mass) - 0.5 * mass) / total
-    bins = np.minimum((middle * ECE_BINS).astype(np.intp), ECE_BINS - 1)
-    gap = np.bincount(bins, weights=positives - probability, minlength=ECE_BINS)
-    return float(np.abs(gap).sum()) / total
+    return float(np.abs(_totals(positives - probability, _bins(mass), ECE_BINS)).sum()) / total
+
+
+def _bins(mass: Vector) -> NDArray[np.intp]:
+    """The bin of equal mass of each group."""
+    middle = (np.cumsum(mass) - 0.5 * mass) / float(mass.sum())
+    return np.minimum((middle * ECE_BINS).astype(np.intp), ECE_BINS - 1)

@@ -12,7 +12,7 @@ from common.quality import (
     ECE_BINS,
     Judged,
     UserResamples,
-    distribution,
+    distributions,
     interval,
     interval_around,
     paired_difference,
@@ -130,8 +130,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         mood = np.repeat(rng.normal(size=150), 8)
         y = (rng.random(1_200) < 1.0 / (1.0 + np.exp(1.0 - mood))).astype(np.int8)
         judged = Judged(y, np.full(1_200, 0.3))
-        weights = UserResamples(np.repeat(np.arange(150), 8), draws=100, seed=world).weights()
-        low, high = interval(distribution(judged, weights)["log_loss"])
+        resamples = UserResamples(np.repeat(np.arange(150), 8), draws=100, seed=world)
+        low, high = interval(distributions({"flat": judged}, resamples)["flat"]["log_loss"])
         grid = np.linspace(-6.0, 6.0, 2_001)
         density = np.exp(-0.5 * grid**2) / np.exp(-0.5 * grid**2).sum()
         rate = float((density / (1.0 + np.exp(1.0 - grid))).sum())
@@ -143,13 +143,13 @@ def test_a_paired_difference_is_narrower_than_the_figures_themselves():
     rng = np.random.default_rng(0)
     p = rng.beta(2, 8, 3_000)
     y = (rng.random(3_000) < p).astype(np.int8)
-    weights = UserResamples(rng.integers(0, 800, 3_000), draws=100).weights()
-    good, worse = distribution(Judged(y, p), weights), distribution(Judged(y, 0.5 * p + 0.25), weights)
+    models = {"good": Judged(y, p), "worse": Judged(y, 0.5 * p + 0.25)}
+    drawn = distributions(models, UserResamples(rng.integers(0, 800, 3_000), draws=100))
 
-    low, high = paired_difference(good, worse, "log_loss")
+    low, high = paired_difference(drawn["good"], drawn["worse"], "log_loss")
 
     assert high < 0.0  # the truth is better, surely
-    own_low, own_high = interval(good["log_loss"])
+    own_low, own_high = interval(drawn["good"]["log_loss"])
     assert high - low < 0.8 * (own_high - own_low)
 
 
@@ -158,3 +158,51 @@ def test_an_interval_around_a_figure_contains_it():
     assert low <= 0.01 <= high
     assert low >= 0.0
     assert interval(np.array([math.nan])) == pytest.approx((math.nan, math.nan), nan_ok=True)
+
+
+def test_sums_over_draws_are_those_of_the_rows_as_often_as_they_were_drawn():
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(2, 50))
+    resamples = UserResamples(rng.integers(0, 9, 50), draws=30, seed=4)
+    expected = np.array([(values * weight).sum(axis=1) for weight in resamples.weights()]).T
+    np.testing.assert_allclose(resamples.sums(values), expected, rtol=1e-12)
+
+
+def test_coarse_ranks_give_the_draws_of_exact_ones_to_a_fraction_of_their_spread():
+    rng = np.random.default_rng(3)
+    p = rng.beta(1, 7, 30_000)
+    judged = Judged((rng.random(30_000) < p).astype(np.int8), p)
+    resamples = UserResamples(rng.integers(0, 9_000, 30_000), draws=20)
+    found = distributions({"it": judged}, resamples)["it"]
+    exact = [judged.quality(weight).as_dict() for weight in resamples.weights()]
+    for metric in ("roc_auc", "pr_auc", "log_loss"):
+        expected = np.array([of_draw[metric] for of_draw in exact])
+        assert np.abs(found[metric] - expected).max() < 0.1 * expected.std(), metric
+
+
+def test_balanced_f1_is_drawn_for_those_models_that_have_a_threshold():
+    rng = np.random.default_rng(4)
+    p = rng.beta(1, 4, 500)
+    judged = Judged((rng.random(500) < p).astype(np.int8), p)
+    drawn = distributions({"one": judged, "other": judged}, UserResamples(np.arange(500), draws=40), cuts={"one": 0.2})
+    low, high = interval(drawn["one"]["balanced_f1"])
+    assert low < judged.balanced_f1(0.2) < high
+    assert "balanced_f1" not in drawn["other"]
+
+
+@pytest.mark.parametrize("rows_of_a_user", [1, 6])
+def test_perfect_probabilities_show_the_error_that_chance_explains(rows_of_a_user):
+    """200 worlds; where a user's rows share one outcome, chance explains more, and the expectation knows it."""
+    rng = np.random.default_rng(6)
+    users = 200
+    found, expected, exceeded = [], [], 0
+    for _ in range(200):
+        p = np.repeat(rng.beta(1, 5, users), rows_of_a_user)
+        y = np.repeat(rng.random(users) < p[::rows_of_a_user], rows_of_a_user).astype(np.int8)
+        judged = Judged(y, p)
+        by_chance = judged.ece_by_chance(np.repeat(np.arange(users), rows_of_a_user))
+        found.append(judged.quality().ece)
+        expected.append(by_chance[0])
+        exceeded += found[-1] > by_chance[1]
+    assert np.mean(found) == pytest.approx(np.mean(expected), rel=0.06)
+    assert exceeded <= 15
