@@ -16,7 +16,7 @@ from common.catalog import Catalog
 from common.clock import now_us
 from common.ensemble import combine
 from common.feature_specs import SCHEMA_HASH
-from common.features import matrix, vector
+from common.features import vectors
 from common.members import adapter
 from deployments.http.models import UserData
 
@@ -33,7 +33,7 @@ def build(bundle_path: Path) -> FastAPI:
 
     @app.post("/predict_purchase")
     def predict_purchase(body: UserData) -> dict[str, str | float]:
-        X = matrix([vector(body.decision(now_us()), (), catalog)])
+        X = vectors([body.decision(now_us())], [()], [catalog])
         opinions = {name: calibration.probability(margin(X)) for name, margin, calibration in members}
         return {
             "user_id": body.user_id,

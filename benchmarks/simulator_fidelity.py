@@ -22,7 +22,7 @@ from common.clock import DAY_US, HOUR_US, from_datetime
 from common.eventlog import check, kept
 from common.events import EventKind
 from common.quality import quality
-from common.replay import labelled, users_of
+from common.replay import point_table
 from training.shop.traffic import Plan
 from training.simulate import simulate
 
@@ -85,26 +85,14 @@ def _pairs(e: Frame) -> Frame:
 
 def _points(table: pa.Table) -> Frame:
     end_us = max(table["time_us"].to_pylist())
-    rows = [
-        (
-            d.user,
-            d.session,
-            d.product,
-            d.as_of_us,
-            "view" if example.point.kind == VIEW else "cart",
-            d.price,
-            d.category,
-            d.hour,
-            d.day_of_week,
-            example.label,
-        )
-        for user, events in users_of(table).items()
-        for example in labelled(user, events, horizon_us=DAY_US, log_end_us=end_us)
-        if not example.censored
-        for d in (example.point.decision,)
-    ]
-    columns = ["user", "session", "product", "as_of", "kind", "price", "category", "hour", "dow", "label"]
-    return pd.DataFrame(rows, columns=columns)
+    points: Frame = point_table(table, horizon_us=DAY_US, log_end_us=end_us).to_pandas()
+    points = points[~points.censored].rename(columns={"as_of_us": "as_of"}).reset_index(drop=True)
+    return points.assign(
+        kind=points.kind.map({VIEW: "view", CART: "cart"}),
+        hour=points.as_of // HOUR_US % 24,
+        dow=(points.as_of // DAY_US + 3) % 7,
+        label=points.label.astype(bool),
+    )
 
 
 def share(x: Any) -> str:

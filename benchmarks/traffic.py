@@ -81,5 +81,5 @@ def send_history(url: str, events: Sequence[Mapping[str, Any]], headers: Mapping
 
 def _products(bundle: Bundle) -> list[tuple[str, float]]:
     catalog = Catalog.read(bundle.file("catalog.parquet"))
-    names = [key[2:] for key in catalog.index if key.startswith("p:")]
+    names = [key[2:] for key in catalog.state().keys.to_pylist() if key.startswith("p:")]
     return [(name, max(0.01, round(catalog.usual_price(name), 2))) for name in names]

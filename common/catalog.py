@@ -5,20 +5,42 @@ router (from Redis) and batch scoring (from a log again) reach the same bits. A 
 state after the last day of trade before d: never its own day.
 """
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from common.clock import day_of
-from common.daycounts import (
+from common.catalog_rolling import Facts, State, facts_of_days, facts_of_state, rolled
+from common.catalog_state import (
+    BAND,
+    BRAND,
+    CATEGORY,
+    CATEGORY_HOUR,
+    CENTS,
+    EMPTY_SHOP,
+    ENTITIES,
+    FIGURES,
+    HIGH,
+    HIGH_BEFORE,
+    HOUR,
+    PRODUCT,
     SHOP,
+    VIEWS,
+    Rates,
+    fill_rates,
+    look_up,
+    look_up_all,
+)
+from common.clock import DAY_US, day_of
+from common.daycounts import (
+    DAY_COUNTS,
+    SHOP_KEY,
     DayCounts,
     band_key,
     brand_key,
@@ -26,135 +48,187 @@ from common.daycounts import (
     category_key,
     hour_key,
     product_key,
+    to_table,
 )
 from common.errors import BundleError
+from common.events import Decision
 
-SLOW_HALF_LIFE_DAYS = 21.0
-FAST_HALF_LIFE_DAYS = 3.0
-HIGH_BLOCK_DAYS = 15
-"""A recent high is the highest price of this block of days and the one before: 15 to 30 days back."""
-
-PRIOR_EVENTS = 30.0
-"""How many events of its parent's behaviour an entity starts with (additive smoothing)."""
-
-_SLOW = 0.5 ** (1.0 / SLOW_HALF_LIFE_DAYS)
-_FAST = 0.5 ** (1.0 / FAST_HALF_LIFE_DAYS)
-_COUNTS = 5  # views, carts, removes, purchases, cents viewed
+Days: TypeAlias = pa.Table | Mapping[int, DayCounts]
+"""Counts of days: a table (`daycounts.DAY_COUNTS`), or as Redis has them."""
 
 
-class Rates(NamedTuple):
-    """Smoothed behaviour of one entity; dimensionless rates per event, except the first."""
+class CatalogHistory:
+    """The catalogs of consecutive days of trade: which one a decision may see depends on its day alone.
 
-    views_per_day: float
-    cart_rate: float
-    buy_rate: float
-    cart_to_buy: float
-    remove_rate: float
-    trend: float
+    Kept as the changes of every key (`catalog_state.Entries`), in a few arrays that processes can share.
+    """
+
+    def __init__(self, start: "Catalog", days: Days) -> None:
+        """Roll `start` over every given day after the last that it knows; earlier days are ignored."""
+        table = _as_table(days)
+        self._roll([(start.state(), table.filter(pc.greater(table["day"], start.through_day)))])
+
+    @classmethod
+    def of_state(cls, state: State) -> "CatalogHistory":
+        """The history of a single state."""
+        history = cls.__new__(cls)
+        history._roll([(state, DAY_COUNTS.empty_table())])
+        return history
+
+    def _roll(self, eras: list[tuple[State, pa.Table]]) -> None:
+        """Roll each state over the days of its era, one era after the other."""
+        facts: list[Facts] = []
+        through_day: list[int] = []
+        days: list[int] = []
+        for start, table in eras:
+            known = pa.concat_arrays([pa.array([], pa.string()), *(fact.keys for fact in facts)]).unique()
+            new_days = np.unique(table["day"].to_numpy())
+            facts.append(facts_of_state(start, known, len(days)))
+            facts.append(facts_of_days(table, new_days, len(days) + 1))
+            through_day += [start.through_day, *new_days.tolist()]
+            days += range(start.days, start.days + len(new_days) + 1)
+        self.days = days
+        self.keys, self.entries = rolled(facts, through_day, days)
+        self._row_of: dict[str, int] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_row_of": None}
+
+    @property
+    def last(self) -> "Catalog":
+        """The newest catalog."""
+        return Catalog(self, len(self.days) - 1)
+
+    def as_of(self, time_us: int) -> "Catalog":
+        """The catalog after the last day of trade before the day of `time_us`.
+
+        For a time on or before the first day that is known, the first catalog: it is the oldest there is.
+        """
+        return Catalog(self, max(bisect_left(self.entries.through_day, day_of(time_us)) - 1, 0))
+
+    def positions(self, times_us: NDArray[np.int64]) -> NDArray[np.int32]:
+        """`as_of` for many times: the position of each one's catalog, int32 (n,)."""
+        before = np.searchsorted(self.entries.through_day, times_us // DAY_US, side="left") - 1
+        return np.maximum(before, 0).astype(np.int32)
+
+    def rows_of(self, keys: pa.Array) -> NDArray[np.int32]:
+        """The rows of many keys, int32 (n,); -1 where a key is not known."""
+        found = pc.fill_null(pc.index_in(keys, value_set=self.keys), -1)
+        rows: NDArray[np.int32] = found.to_numpy(zero_copy_only=False)
+        return rows
+
+    @property
+    def row_of(self) -> dict[str, int]:
+        """Every key's row; made when it is first asked for."""
+        if self._row_of is None:
+            self._row_of = {key: row for row, key in enumerate(self.keys.to_pylist())}
+        return self._row_of
 
 
-EMPTY_SHOP = Rates(0.0, 0.2, 0.05, 0.25, 0.1, 0.0)
-"""What is assumed of a shop without a single day of history."""
+class ContinuedHistory(CatalogHistory):
+    """The catalogs that a log's decisions may see when a bundle knows the shop from before.
+
+    After the bundle's last day its catalog is rolled on over the log's days. Up to and on that day it would tell the
+    future, so the log alone speaks.
+    """
+
+    def __init__(self, of_bundle: "Catalog", days: Days) -> None:
+        """Roll an empty catalog over the days before the bundle's last, and the bundle's over the days after it."""
+        table = _as_table(days)
+        before = table.filter(pc.less(table["day"], of_bundle.through_day))
+        after = table.filter(pc.greater(table["day"], of_bundle.through_day))
+        if of_bundle.days:
+            self._roll([(Catalog.empty().state(), before), (of_bundle.state(), after)])
+        else:
+            self._roll([(of_bundle.state(), after)])
 
 
 class Catalog:
-    """The state after some days of trade; immutable, safe to share, cheap to look up.
+    """The state after some days of trade: one position of a history; cheap to make, safe to share."""
 
-    Rows of `slow` and `fast` are exponentially decayed counts (views, carts, removes, purchases, cents viewed),
-    float64 (k, 5); `high` holds the highest price in cents of the current and the previous block, float64 (k, 2).
-    """
-
-    def __init__(
-        self,
-        index: dict[str, int],
-        slow: NDArray[np.float64],
-        fast: NDArray[np.float64],
-        high: NDArray[np.float64],
-        *,
-        days: int,
-        through_day: int,
-    ) -> None:
-        self.index = index
-        self.slow = slow
-        self.fast = fast
-        self.high = high
-        self.days = days
-        self.through_day = through_day
-        self._slow_days = (1.0 - _SLOW) / (1.0 - _SLOW**days) if days else 0.0
-        self._fast_days = (1.0 - _FAST) / (1.0 - _FAST**days) if days else 0.0
-        self._rates: dict[str, tuple[Rates, Rates]] = {}
-        self.shop = self._rates_of(SHOP, EMPTY_SHOP)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (self.index, self.slow, self.fast, self.high, self.days, self.through_day)
+    def __init__(self, history: CatalogHistory, position: int) -> None:
+        self.history = history
+        self.position = position
+        self.days = history.days[position]
+        self.through_day = int(history.entries.through_day[position])
 
     @classmethod
     def empty(cls) -> "Catalog":
         """The catalog of a shop that has not opened yet."""
-        nothing = np.zeros((0, _COUNTS))
-        return cls({}, nothing, nothing.copy(), np.zeros((0, 2)), days=0, through_day=-1)
+        return CatalogHistory.of_state(State(pa.array([], pa.string()), np.zeros((0, len(FIGURES))), 0, -1)).last
+
+    def rows_of(self, decision: Decision) -> tuple[int, ...]:
+        """The rows of what a question names, in the order of `ENTITIES`; -1 where the catalog has none."""
+        row_of = self.history.row_of.get
+        return (
+            row_of(SHOP_KEY, -1),
+            row_of(category_key(decision.category), -1),
+            row_of(product_key(decision.product), -1),
+            row_of(brand_key(decision.brand), -1),
+            row_of(category_hour_key(decision.category, decision.hour), -1),
+            row_of(hour_key(decision.hour), -1),
+            row_of(band_key(decision.price), -1),
+        )
+
+    @property
+    def shop(self) -> Rates:
+        """Of the whole shop."""
+        return self._rates(SHOP)
 
     def category(self, category: str) -> Rates:
         """Of a category; an unknown one has the shop's."""
-        return self._rates_of(category_key(category), self.shop)
+        return self._rates(CATEGORY, category=category)
 
     def product(self, product: str, category: str) -> Rates:
         """Of a product; an unknown one has its category's rates and no views."""
-        return self._rates_of(product_key(product), self.category(category))
+        return self._rates(PRODUCT, product=product, category=category)
 
     def brand(self, brand: str) -> Rates:
         """Of a brand; an unknown one has the shop's."""
-        return self._rates_of(brand_key(brand), self.shop)
+        return self._rates(BRAND, brand=brand)
 
     def category_hour(self, category: str, hour: int) -> Rates:
         """Of a category in one hour of the day; smoothed towards the category's."""
-        return self._rates_of(category_hour_key(category, hour), self.category(category))
+        return self._rates(CATEGORY_HOUR, category=category, hour=hour)
 
     def hour(self, hour: int) -> Rates:
         """Of the shop in one hour of the day."""
-        return self._rates_of(hour_key(hour), self.shop)
+        return self._rates(HOUR, hour=hour)
 
     def price_band(self, price: float) -> Rates:
         """Of all products of about that price."""
-        return self._rates_of(band_key(price), self.shop)
+        return self._rates(BAND, price=price)
+
+    def _rates(self, entity: int, **named: Any) -> Rates:
+        asked = Decision("", "", "", "", "", 0.0, 0, 0, 0, 0)._replace(**named)
+        rates = np.zeros((len(ENTITIES) + 1, len(EMPTY_SHOP)))
+        rates[-1] = EMPTY_SHOP
+        figures = np.zeros((len(ENTITIES), len(FIGURES)))
+        fill_rates(self.history.entries, np.array(self.rows_of(asked), np.int32), self.position, figures, rates)
+        return Rates(*rates[entity].tolist())
+
+    def figures(self, key: str) -> NDArray[np.float64] | None:
+        """What is known of a key, float64 (FIGURES,); None where that is nothing."""
+        figures = np.zeros(len(FIGURES))
+        row = self.history.row_of.get(key, -1)
+        return figures if look_up(self.history.entries, row, self.position, figures) else None
 
     def recent_high(self, product: str) -> float:
         """The highest price seen in the last 15 to 30 days, in units of money; 0 where there is none."""
-        row = self.index.get(product_key(product))
-        return float(self.high[row].max()) / 100.0 if row is not None else 0.0
+        figures = self.figures(product_key(product))
+        return float(max(figures[HIGH], figures[HIGH_BEFORE])) / 100.0 if figures is not None else 0.0
 
     def usual_price(self, product: str) -> float:
         """The decayed mean of the prices viewed, in units of money; 0 where there is none."""
-        row = self.index.get(product_key(product))
-        if row is None or self.slow[row, 0] <= 0.0:
-            return 0.0
-        return float(self.slow[row, 4] / self.slow[row, 0]) / 100.0
+        figures = self.figures(product_key(product))
+        return float(figures[CENTS] / figures[VIEWS]) / 100.0 if figures is not None and figures[VIEWS] > 0.0 else 0.0
 
-    def _rates_of(self, key: str, parent: Rates) -> Rates:
-        known = self._rates.get(key)
-        # a request may name another category for a product: what it gets must not be what the next one gets
-        if known is not None and known[0] == parent:
-            return known[1]
-        row = self.index.get(key)
-        # an unknown key is not remembered: strangers must not grow a replica's memory
-        if row is None:
-            return parent._replace(views_per_day=0.0, trend=0.0)
-        rates = self._smoothed(row, parent)
-        self._rates[key] = (parent, rates)
-        return rates
-
-    def _smoothed(self, row: int, parent: Rates) -> Rates:
-        views, carts, removes, purchases, _ = self.slow[row].tolist()
-        slow_daily = views * self._slow_days
-        fast_daily = float(self.fast[row, 0]) * self._fast_days
-        return Rates(
-            views_per_day=slow_daily,
-            cart_rate=(carts + PRIOR_EVENTS * parent.cart_rate) / (views + PRIOR_EVENTS),
-            buy_rate=(purchases + PRIOR_EVENTS * parent.buy_rate) / (views + PRIOR_EVENTS),
-            cart_to_buy=(purchases + PRIOR_EVENTS * parent.cart_to_buy) / (carts + PRIOR_EVENTS),
-            remove_rate=(removes + PRIOR_EVENTS * parent.remove_rate) / (carts + PRIOR_EVENTS),
-            trend=math.log((fast_daily + 0.5) / (slow_daily + 0.5)),
-        )
+    def state(self) -> State:
+        """Everything that is known."""
+        figures = np.zeros((len(self.history.keys), len(FIGURES)))
+        known = np.zeros(len(figures), np.bool_)
+        look_up_all(self.history.entries, self.position, figures, known)
+        return State(self.history.keys.filter(pa.array(known)), figures[known], self.days, self.through_day)
 
     def rolled(self, day: int, counts: DayCounts) -> "Catalog":
         """The catalog after one more day of trade.
@@ -164,46 +238,14 @@ class Catalog:
         """
         if day <= self.through_day:
             raise ValueError(f"day {day} is not after day {self.through_day}")
-        index = self._extended_index(counts)
-        grown = len(index) - len(self.index)
-        slow = np.vstack([self.slow * _SLOW, np.zeros((grown, _COUNTS))])
-        fast = np.vstack([self.fast * _FAST, np.zeros((grown, _COUNTS))])
-        high = np.vstack([self._aged_high(day), np.zeros((grown, 2))])
-        for key, entry in counts.items():
-            row = index[key]
-            today = entry[:_COUNTS]
-            slow[row] += today
-            fast[row] += today
-            high[row, 0] = max(high[row, 0], entry[_COUNTS])
-        return Catalog(index, slow, fast, high, days=self.days + 1, through_day=day)
-
-    def _extended_index(self, counts: DayCounts) -> dict[str, int]:
-        new = sorted(key for key in counts if key not in self.index)
-        if not new:
-            return self.index
-        index = dict(self.index)
-        for key in new:
-            index[key] = len(index)
-        return index
-
-    def _aged_high(self, day: int) -> NDArray[np.float64]:
-        blocks = day // HIGH_BLOCK_DAYS - self.through_day // HIGH_BLOCK_DAYS
-        if blocks <= 0:
-            return self.high
-        aged = np.zeros_like(self.high)
-        if blocks == 1:
-            aged[:, 1] = self.high[:, 0]
-        return aged
+        return CatalogHistory(self, {day: counts}).last
 
     def write(self, path: Path) -> None:
         """Write the state as Parquet; `read` gives the same bits back."""
-        columns = {"key": pa.array(sorted(self.index, key=self.index.__getitem__), pa.string())}
-        for name, array in (("slow", self.slow), ("fast", self.fast), ("high", self.high)):
-            columns |= {f"{name}_{i}": pa.array(array[:, i]) for i in range(array.shape[1])}
-        table = pa.table(columns).replace_schema_metadata(
-            {"days": str(self.days), "through_day": str(self.through_day)}
-        )
-        pq.write_table(table, path)
+        state = self.state()
+        columns = {"key": state.keys} | {name: pa.array(state.figures[:, i]) for i, name in enumerate(FIGURES)}
+        meta = {"days": str(self.days), "through_day": str(self.through_day)}
+        pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)
 
     @classmethod
     def read(cls, path: Path) -> "Catalog":
@@ -215,65 +257,13 @@ class Catalog:
         try:
             table = pq.read_table(path)
             meta = table.schema.metadata or {}
-            arrays = {
-                name: np.column_stack([table[f"{name}_{i}"].to_numpy() for i in range(width)])
-                for name, width in (("slow", _COUNTS), ("fast", _COUNTS), ("high", 2))
-            }
-            index = {key: row for row, key in enumerate(table["key"].to_pylist())}
+            figures = np.column_stack([table[name].to_numpy() for name in FIGURES])
+            keys = table["key"].combine_chunks().cast(pa.string())
             days, through_day = int(meta[b"days"]), int(meta[b"through_day"])
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise BundleError(f"{path} is not a catalog: {error}") from error
-        return cls(index, **arrays, days=days, through_day=through_day)
+        return CatalogHistory.of_state(State(keys, figures, days, through_day)).last
 
 
-def _restore(
-    index: dict[str, int],
-    slow: NDArray[np.float64],
-    fast: NDArray[np.float64],
-    high: NDArray[np.float64],
-    days: int,
-    through_day: int,
-) -> Catalog:
-    return Catalog(index, slow, fast, high, days=days, through_day=through_day)
-
-
-class CatalogHistory:
-    """The catalogs of consecutive days of trade: which one a decision may see depends on its day alone."""
-
-    def __init__(self, start: Catalog, days: Mapping[int, DayCounts]) -> None:
-        """Roll `start` over every given day after the last that it knows; earlier days are ignored."""
-        self._days = [start.through_day]
-        self._catalogs = [start]
-        for day in sorted(day for day in days if day > start.through_day):
-            self._catalogs.append(self._catalogs[-1].rolled(day, days[day]))
-            self._days.append(day)
-
-    @property
-    def last(self) -> Catalog:
-        """The newest catalog."""
-        return self._catalogs[-1]
-
-    def as_of(self, time_us: int) -> Catalog:
-        """The catalog after the last day of trade before the day of `time_us`.
-
-        For a time on or before the first day that is known, the first catalog: it is the oldest there is.
-        """
-        return self._catalogs[max(0, bisect_left(self._days, day_of(time_us)) - 1)]
-
-
-class ContinuedHistory(CatalogHistory):
-    """The catalogs that a log's decisions may see when a bundle knows the shop from before.
-
-    After the bundle's last day its catalog is rolled on over the log's days. Up to and on that day it would tell the
-    future, so the log alone speaks.
-    """
-
-    def __init__(self, of_bundle: Catalog, days: Mapping[int, DayCounts]) -> None:
-        """Roll the bundle's catalog over the days after its last, and an empty one over the days before that."""
-        super().__init__(of_bundle, days)
-        self._through_day = of_bundle.through_day
-        self._before = CatalogHistory(Catalog.empty(), {day: days[day] for day in days if day < of_bundle.through_day})
-
-    def as_of(self, time_us: int) -> Catalog:
-        """The newest catalog that was known on the eve of the day of `time_us`."""
-        return super().as_of(time_us) if day_of(time_us) > self._through_day else self._before.as_of(time_us)
+def _as_table(days: Days) -> pa.Table:
+    return to_table(days) if isinstance(days, Mapping) else days

@@ -4,7 +4,7 @@ Integers only (money in cents), so that the order of counting can never change a
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -12,10 +12,14 @@ import pyarrow as pa
 from common.clock import DAY_US, HOUR_US
 from common.events import Event, EventKind
 
-SHOP = "*"
+SHOP_KEY = "*"
 
 DayCounts = dict[str, list[int]]
 """key -> [views, carts, removes, purchases, sum of viewed prices in cents, highest price in cents]"""
+
+COLUMNS = ("views", "carts", "removes", "purchases", "cents", "high_cents")
+DAY_COUNTS = pa.schema([("day", pa.int64()), ("key", pa.string()), *((name, pa.int64()) for name in COLUMNS)])
+"""The same as a table: one row for each day and key."""
 
 
 class Tally(NamedTuple):
@@ -51,9 +55,14 @@ def hour_key(hour: int) -> str:
     return f"t:{hour}"
 
 
+def band_of(price: float) -> int:
+    """The band of a price: four to each factor of e (0.79 and 0.95 share one, 20 and 30 do not)."""
+    return math.floor(4.0 * math.log1p(price))
+
+
 def band_key(price: float) -> str:
-    """The key of a price band: four bands to each factor of e (0.79 and 0.95 share one, 20 and 30 do not)."""
-    return f"$:{math.floor(4.0 * math.log1p(price))}"
+    """The key of a price band."""
+    return f"$:{band_of(price)}"
 
 
 def tally(event: Event) -> Tally:
@@ -66,7 +75,7 @@ def tally(event: Event) -> Tally:
         category_hour_key(event.category, hour),
         hour_key(hour),
         band_key(event.price),
-        SHOP,
+        SHOP_KEY,
     )
     return Tally(keys, int(event.kind), round(event.price * 100.0))
 
@@ -102,24 +111,26 @@ def merge(into: dict[int, DayCounts], other: dict[int, DayCounts]) -> None:
             sums[5] = max(sums[5], entry[5])
 
 
-_COLUMNS = ("views", "carts", "removes", "purchases", "cents", "high_cents")
-
-
-def to_table(days: dict[int, DayCounts]) -> pa.Table:
-    """Counts as a table, one row for each day and key; `from_table` gives them back."""
-    rows = [(day, key, entry) for day, counts in days.items() for key, entry in counts.items()]
-    columns: dict[str, pa.Array] = {
-        "day": pa.array([day for day, _, _ in rows], pa.int64()),
-        "key": pa.array([key for _, key, _ in rows], pa.string()),
-    }
-    columns |= {name: pa.array([entry[i] for _, _, entry in rows], pa.int64()) for i, name in enumerate(_COLUMNS)}
-    return pa.table(columns)
+def to_table(days: Mapping[int, DayCounts]) -> pa.Table:
+    """Counts as a table in `DAY_COUNTS`; `from_table` gives them back."""
+    rows = [(day, key, *entry) for day, counts in days.items() for key, entry in counts.items()]
+    columns = zip(*rows, strict=True) if rows else ((),) * len(DAY_COUNTS)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, DAY_COUNTS, strict=True)], DAY_COUNTS
+    )
 
 
 def from_table(table: pa.Table) -> dict[int, DayCounts]:
-    """The counts that `to_table` wrote; rows of the same day and key are added up."""
+    """The counts of a table by day and key; rows of the same day and key are added up."""
     days: dict[int, DayCounts] = {}
-    entries = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
+    entries = zip(*(table[name].to_pylist() for name in COLUMNS), strict=True)
     for day, key, entry in zip(table["day"].to_pylist(), table["key"].to_pylist(), entries, strict=True):
         merge(days, {day: {key: list(entry)}})
     return days
+
+
+def merged(tables: Iterable[pa.Table]) -> pa.Table:
+    """The counts of several parts of a log together."""
+    figures = [*((name, "sum") for name in COLUMNS[:-1]), (COLUMNS[-1], "max")]
+    together = pa.concat_tables([DAY_COUNTS.empty_table(), *tables]).group_by(["day", "key"]).aggregate(figures)
+    return together.select(["day", "key", *("_".join(figure) for figure in figures)]).rename_columns(DAY_COUNTS.names)

@@ -5,11 +5,12 @@ and the revision of the computation. Whoever changes what a feature computes rai
 """
 
 import hashlib
-from typing import NamedTuple
+from collections import namedtuple
+from typing import Any, NamedTuple
 
 from common.window import MAX_AGE_DAYS, MAX_EVENTS
 
-REVISION = 2
+REVISION = 3
 NEVER_S = float(MAX_AGE_DAYS * 86_400)
 """Stands for "not within the window" in every duration, seconds."""
 
@@ -133,6 +134,9 @@ SPECS: tuple[Spec, ...] = (
 
 NAMES: tuple[str, ...] = tuple(spec.name for spec in SPECS)
 WIDTH = len(SPECS)
+
+AT: Any = namedtuple("Columns", NAMES)(*range(WIDTH))
+"""The column of every feature by its name, as constants that compiled code can read: `x[AT.price]`."""
 
 
 def _schema_hash() -> str:

@@ -20,7 +20,7 @@ from common.clock import Clock, to_iso
 from common.ensemble import agreement, renormalised, vote
 from common.errors import ConfigError, MembersUnavailable, StateUnavailable
 from common.events import Decision, Event
-from common.features import matrix, vector
+from common.features import vectors
 from deployments.catalog_keeper import CatalogKeeper
 from deployments.contributions import Contributions, ExplainerClient
 from deployments.insights import Finding, Rules
@@ -128,12 +128,8 @@ class Engine:
     async def _score(self, asks: Sequence[Ask]) -> list[Scored]:
         windows, degraded = await self._windows(asks)
         history = self._keeper.history
-        X = matrix(
-            [
-                vector(ask.decision, window, history.as_of(ask.decision.as_of_us))
-                for ask, window in zip(asks, windows, strict=True)
-            ]
-        )
+        decisions = [ask.decision for ask in asks]
+        X = vectors(decisions, windows, [history.as_of(decision.as_of_us) for decision in decisions])
         assignments = [self.state.assign(ask.experiment_id, ask.decision.user) for ask in asks]
         keys = [
             key_of(self.manifest.version, assignment.variant or "", b"score", row.tobytes())

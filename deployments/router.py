@@ -13,6 +13,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from common import features
 from common.bundle import open_bundle
 from common.catalog import Catalog
 from common.clock import now_us
@@ -44,6 +45,7 @@ class EnsembleRouter:
         _monitor: DeploymentHandle,  # not called: bound, so that Serve deploys it with the application
     ) -> None:
         self._bundle = open_bundle(Path(bundle_path), feature_schema=SCHEMA_HASH, only=["catalog.parquet"])
+        features.warm_up()
         self._members = {name: MemberHandle(handle) for name, handle in members.items()}
         self._explainer = ExplainerHandle(explainer)
         self._options = EngineOptions()

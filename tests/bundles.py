@@ -12,7 +12,7 @@ from common.feature_specs import NAMES, SCHEMA_HASH
 from common.members import Fold, Matrix, adapter
 from common.replay import UserEvents, example_table, x_matrix
 from common.trees import TreeTable
-from tests.logs import MONDAY
+from tests.logs import MONDAY, canonical
 from training.explanation import trees_of
 
 
@@ -21,7 +21,7 @@ def small_bundle(directory: Path, users: UserEvents, *, through_day: int = MONDA
     end_us = (through_day + 1) * DAY_US
     known = {user: [event for event in events if event.time_us < end_us] for user, events in users.items()}
     history = CatalogHistory(Catalog.empty(), count(event for events in known.values() for event in events))
-    table = example_table(known, history, horizon_us=DAY_US, log_end_us=end_us)
+    table = example_table(canonical(known), history, horizon_us=DAY_US, log_end_us=end_us)
     X, y = x_matrix(table), table["label"].to_numpy()
     fold = Fold(X[::2], y[::2], X[1::2], y[1::2])
     (directory / "members").mkdir(parents=True)

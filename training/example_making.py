@@ -22,7 +22,7 @@ from common.eventlog import CANONICAL
 from common.feature_specs import WIDTH
 from common.holdout import user_hashes
 from common.partition import Range, ranges_of, read_range, write_partition
-from common.replay import example_table, users_of
+from common.replay import example_table
 from training.activity import BIN_US, Activity
 from training.example_store import POINTS, SCHEMA, ExampleStore, block_path, write_block
 from training.outages import Outage, overlaps
@@ -149,7 +149,7 @@ def _replay(
         _, low, high = Range(**task)
         events = read_range(paths, low, high, CANONICAL)
         examples = example_table(
-            users_of(events), ray.get(history[0]), horizon_us=labels.horizon_us, log_end_us=labels.log_end_us
+            events, ray.get(history[0]), horizon_us=labels.horizon_us, log_end_us=labels.log_end_us
         )
         uncensored = examples.filter(pc.invert(examples["censored"]))
         kept = _labelled(uncensored, labels)

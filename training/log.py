@@ -14,7 +14,7 @@ import ray
 
 from common.catalog import Catalog, ContinuedHistory
 from common.clock import DAY_US, SECOND_US, to_iso
-from common.daycounts import DayCounts, brand_key, category_key, from_table, merge, product_key
+from common.daycounts import brand_key, category_key, merged, product_key
 from common.errors import EventLogError
 from common.eventlog import Bounds
 from common.log_files import find_files
@@ -110,7 +110,7 @@ def _make(log: SortedLog, horizon_us: int, known: Catalog, work: Path, stage: St
     (work / "points").mkdir()
     (work / "store").mkdir()
     names = _names(log)
-    history = ContinuedHistory(known, _days(log))
+    history = ContinuedHistory(known, merged(log.day_counts()))
     outages = find_outages(log.activity)
     made = make_store(
         log,
@@ -123,13 +123,6 @@ def _make(log: SortedLog, horizon_us: int, known: Catalog, work: Path, stage: St
     _write_manifest(work / "store", log.report, made, names, outages)
     size = sum(file.stat().st_size for file in (work / "store").rglob("*") if file.is_file())
     stage.note(f"{sum(made.sizes):,} in {size / 2**20:,.0f} MiB on disk")
-
-
-def _days(log: SortedLog) -> dict[int, DayCounts]:
-    days: dict[int, DayCounts] = {}
-    for table in log.day_counts():
-        merge(days, from_table(table))
-    return days
 
 
 def _names(log: SortedLog) -> dict[str, int]:

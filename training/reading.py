@@ -18,13 +18,12 @@ import ray.data
 from ray.data import DataContext
 from ray.exceptions import RayTaskError
 
-from common.daycounts import to_table
+from common.counting import day_counts_of
 from common.errors import CartcastError, EventLogError
 from common.eventlog import ANY_TIME, Bounds, kept
 from common.log_files import Part, plan_parts, read_parts
 from common.partition import BUCKETS, Sizes, buckets_of, gathered, write_partition
 from common.quarantine import MAX_RATIO, ReadReport, collect, digest
-from common.replay import day_counts_of
 from training.activity import Activity
 from training.ends import span_of
 
@@ -55,7 +54,7 @@ class SortedLog:
         return self.report.first_us or 0, self.report.last_us or 0
 
     def day_counts(self) -> Iterator[pa.Table]:
-        """The counts of the days (see `common.daycounts.to_table`), one table for each file."""
+        """The counts of the days (see `common.daycounts.DAY_COUNTS`), one table for each file."""
         return (_read(Path(path + _DAYS)) for path in self.paths)
 
 
@@ -146,7 +145,7 @@ def _sort_part(parts: pa.Table, *, directory: str, bounds: tuple[int, int, int])
         if events.num_rows:
             path, of_buckets = write_partition(events, buckets_of(events["user"]), Path(directory))
             sizes = of_buckets.tobytes()
-            _write(Path(path + _DAYS), to_table(day_counts_of(events)))
+            _write(Path(path + _DAYS), day_counts_of(events))
             _write(Path(path + _ACTIVITY), Activity.of(events).to_table())
         yield pa.table([[path], [sizes], [checked.num_rows], [_packed(digest(checked))]], schema=_SORTED)
 

@@ -1,64 +1,51 @@
 """What a question is about: price, category and brand as the shopper last saw them."""
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
-from common.events import Decision, Event, EventKind
-from common.replay import decision_of
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-
-class Question(NamedTuple):
-    """A point as it was given (see `deployments.scoring.points.POINTS`)."""
-
-    user: str
-    session: str
-    product: str
-    as_of_us: int
-    kind: int | None
-    price: float | None
-    category: str | None
-    brand: str | None
+from common.encoding import Codes
+from common.event_columns import Asked, Log
+from common.replay_points import shown
 
 
-class History:
-    """One user's events (in canonical order), by product."""
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self._of_product: dict[str, list[Event]] = {}
-        for event in events:
-            self._of_product.setdefault(event.product, []).append(event)
-
-    def shown(self, question: Question) -> Event | None:
-        """The event that shows what is asked about: nothing after as_of is looked at.
-
-        It is the newest view of or addition to the cart of the product in that session, else the user's newest event
-        on the product, else what the question itself says, else None.
-        """
-        events = self._of_product.get(question.product, [])
-        known = events[: bisect_right(events, question.as_of_us, key=lambda event: event.time_us)]
-        for event in reversed(known):
-            if event.session == question.session and event.kind <= EventKind.CART:
-                return event
-        return known[-1] if known else _told_by(question)
-
-    def decision(self, question: Question) -> Decision | None:
-        """The question in full; None where nothing shows what it is about."""
-        shown = self.shown(question)
-        if shown is None:
-            return None
-        return decision_of(question.user, shown, question.as_of_us)._replace(session=question.session)
+def legible(questions: pa.Table) -> pa.Table:
+    """Questions (`deployments.scoring.points.POINTS`) as `common.event_columns.columns_of` takes them."""
+    for name in ("category", "brand"):
+        at = questions.column_names.index(name)
+        questions = questions.set_column(at, name, pc.fill_null(questions[name], ""))
+    return questions
 
 
-def _told_by(question: Question) -> Event | None:
-    if question.price is None:
-        return None
-    return Event(
-        question.as_of_us,
-        EventKind.VIEW,
-        question.product,
-        question.session,
-        question.price,
-        question.category or "",
-        question.brand or "",
+def in_full(log: Log, questions: pa.Table, codes: dict[str, Codes]) -> tuple[Asked, NDArray[np.bool_]]:
+    """Questions in full, and which of them can be asked: of the others nothing shows what they are about.
+
+    The log is believed before a question's own price, category and brand (`common.replay_points.shown`).
+
+    Args:
+        log: the events of the questions' users.
+        questions: `legible` ones.
+        codes: those of their texts.
+    """
+    as_of_us = questions["as_of_us"].to_numpy()
+    at = shown(log, codes, as_of_us)
+    told = pc.fill_null(questions["price"], np.nan).to_numpy()
+    asked = Asked(
+        user=codes["user"],
+        session=codes["session"],
+        product=codes["product"],
+        category=_seen_or_told(at, log.events.category, codes["category"]),
+        brand=_seen_or_told(at, log.events.brand, codes["brand"]),
+        as_of_us=as_of_us,
+        price=_seen_or_told(at, log.events.price, told),
     )
+    return asked, ~np.isnan(asked.price)
+
+
+def _seen_or_told(at: NDArray[np.int64], seen: NDArray[Any], told: NDArray[Any]) -> NDArray[Any]:
+    values = told.copy()
+    values[at >= 0] = seen[at[at >= 0]]
+    return values

@@ -94,7 +94,7 @@ def score(job: Job, progress: ScoringProgress) -> Summary:
         progress.stage("starting Ray")
         with ray_cluster(job.address) as cpus:
             log, points = _sorted(job, parts, point_parts, output, progress)
-            catalogs = ray.put(ContinuedHistory(catalog, log.days))
+            catalogs = ray.put(ContinuedHistory(catalog, log.days()))
             summary.rows = _score_ranges(job, output, log, points, catalogs, cpus, progress)
         summary.rejected = output.rejections()
         output.publish()

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.data
 
-from common.daycounts import DayCounts, from_table, merge, to_table
+from common.counting import day_counts_of
+from common.daycounts import merged
 from common.eventlog import kept
 from common.log_files import Part, read_parts
 from common.quarantine import collect, digest
-from common.replay import day_counts_of
 from deployments.scoring import points as point_files
 from deployments.scoring.cluster import errors_of_tasks
 from deployments.scoring.partition import BUCKETS, Sizes, gathered, write_partition
@@ -45,9 +45,13 @@ class SortedRows:
 
 @dataclass
 class SortedLog(SortedRows):
-    """A log on disk by user bucket, and the counts of its days."""
+    """A log on disk by user bucket, and the counts of its days, a table for each file."""
 
-    days: dict[int, DayCounts] = field(default_factory=dict)
+    counted: list[pa.Table] = field(default_factory=list)
+
+    def days(self) -> pa.Table:
+        """The counts of all days, in `daycounts.DAY_COUNTS`."""
+        return merged(self.counted)
 
 
 def sort_log(
@@ -83,7 +87,7 @@ def sort_points(parts: Sequence[point_files.Part], directory: Path, rejected: Pa
 def _digests(parts: Sequence[Part], directory: Path, log: SortedLog, seen: Seen) -> Iterator[pa.Table]:
     for row in _rows_of_tasks([part._asdict() for part in parts], _sort_events, {"directory": str(directory)}):
         log.add(row["path"], row["sizes"])
-        merge(log.days, from_table(_unpacked(row["days"])))
+        log.counted.append(_unpacked(row["days"]))
         seen(int(np.frombuffer(row["sizes"], np.int64).sum()))
         yield _unpacked(row["digests"])
 
@@ -102,8 +106,8 @@ def _rows_of_tasks(
 def _sort_events(parts: pa.Table, *, directory: str) -> Iterator[pa.Table]:
     for checked in gathered(read_parts(parts)):
         events = kept(checked)
-        days = day_counts_of(events)
-        yield _sorted_row(events, Path(directory), days=_packed(to_table(days)), digests=_packed(digest(checked)))
+        days = _packed(day_counts_of(events))
+        yield _sorted_row(events, Path(directory), days=days, digests=_packed(digest(checked)))
 
 
 def _sort_points(parts: pa.Table, *, directory: str, rejected: str) -> Iterator[pa.Table]:

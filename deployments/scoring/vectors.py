@@ -3,23 +3,24 @@
 Runs in Ray tasks. What comes out depends on the range alone, so a task that is run again writes the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
 from common.catalog import ContinuedHistory
 from common.clock import to_iso
+from common.event_columns import Asked, Log, columns_of
 from common.eventlog import CANONICAL
-from common.events import NAME_BY_KIND, Decision, Event, EventKind
-from common.features import vector
-from common.replay import X_FIELD, UserEvents, points_of, users_of, x_column
-from common.window import window_at
-from deployments.scoring.context import History, Question
+from common.events import NAME_BY_KIND
+from common.replay import X_FIELD, asked_at, vectors_of, x_column
+from common.replay_points import asking
+from deployments.scoring.context import in_full, legible
 from deployments.scoring.partition import Range, read_range
 from deployments.scoring.points import POINTS, rejected_rows
 
@@ -38,14 +39,7 @@ FEATURED = pa.schema(
 """A question with its vector; `range` and `row` (its place among the range's rows) are unique."""
 
 BLOCK_ROWS = 8_192
-"""Vectors held as Python floats at once: some 20 MB."""
-
-
-class Asked(NamedTuple):
-    """A question whose decision is known, and what raised it (0 view, 1 cart, None unknown)."""
-
-    decision: Decision
-    kind: int | None
+"""Questions of one block: what the members are asked at once."""
 
 
 class Inputs(NamedTuple):
@@ -67,75 +61,51 @@ def featured(ranges: pa.Table, *, inputs: Inputs) -> Iterator[pa.Table]:
 
 def of_range(share: Range, inputs: Inputs, catalogs: ContinuedHistory) -> Iterator[pa.Table]:
     """The questions of one range of user buckets, a block at a time; writes the rejected ones to their own file."""
-    users = users_of(read_range(inputs.events, share.low, share.high, CANONICAL))
-    rejected: list[Question] = []
+    events = read_range(inputs.events, share.low, share.high, CANONICAL)
     if inputs.points is None:
-        asked = _of_log(users)
+        log, _ = columns_of(events)
+        at = asking(log)
+        asked, kinds = asked_at(log, at), pa.array(log.events.kind[at])
     else:
-        asked = _of_points(read_range(inputs.points, share.low, share.high, POINTS), users, rejected)
-    rows: list[Asked] = []
-    vectors: list[list[float]] = []
-    first = 0
-    for one, events in asked:
-        as_of_us = one.decision.as_of_us
-        rows.append(one)
-        vectors.append(vector(one.decision, window_at(events, as_of_us), catalogs.as_of(as_of_us)))
-        if len(rows) == BLOCK_ROWS:
-            yield _block(share.number, first, rows, vectors)
-            first += len(rows)
-            rows, vectors = [], []
-    if rows:
-        yield _block(share.number, first, rows, vectors)
-    if rejected:
-        pq.write_table(_without_context(rejected), Path(inputs.rejected) / f"range-{share.number:05d}.parquet")
+        questions = legible(read_range(inputs.points, share.low, share.high, POINTS))
+        log, codes = columns_of(events, questions)
+        asked, can_be_asked = in_full(log, questions, codes)
+        if not can_be_asked.all():
+            rejected = _without_context(questions.filter(pa.array(~can_be_asked)))
+            pq.write_table(rejected, Path(inputs.rejected) / f"range-{share.number:05d}.parquet")
+        asked = Asked._make(column[can_be_asked] for column in asked)
+        kinds = questions["kind"].combine_chunks().filter(pa.array(can_be_asked))
+    for start in range(0, len(asked.user), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        yield _block(share.number, start, log, Asked._make(column[rows] for column in asked), kinds[rows], catalogs)
 
 
-def _of_log(users: UserEvents) -> Iterator[tuple[Asked, Sequence[Event]]]:
-    for user, events in users.items():
-        for point in points_of(user, events):
-            yield Asked(point.decision, point.kind), events
+def _block(number: int, first: int, log: Log, asked: Asked, kinds: pa.Array, catalogs: ContinuedHistory) -> pa.Table:
+    n = len(asked.user)
+    columns = [
+        pa.array(np.full(n, number, np.int32)),
+        pa.array(np.arange(first, first + n, dtype=np.int64)),
+        log.text("user", asked.user),
+        log.text("session", asked.session),
+        log.text("product", asked.product),
+        pa.array(asked.as_of_us),
+        kinds,
+        x_column(vectors_of(log, asked, catalogs)),
+    ]
+    return pa.table(columns, schema=FEATURED)
 
 
-def _of_points(table: pa.Table, users: UserEvents, rejected: list[Question]) -> Iterator[tuple[Asked, Sequence[Event]]]:
-    questions: dict[str, list[Question]] = {}
-    for fields in zip(*(table[name].to_pylist() for name in Question._fields), strict=True):
-        questions.setdefault(fields[0], []).append(Question(*fields))
-    for user, of_user in questions.items():
-        events = users.get(user, [])
-        history = History(events)
-        for question in of_user:
-            decision = history.decision(question)
-            if decision is None:
-                rejected.append(question)
-            else:
-                yield Asked(decision, question.kind), events
-
-
-def _block(number: int, first: int, rows: Sequence[Asked], vectors: Sequence[Sequence[float]]) -> pa.Table:
-    decisions = [row.decision for row in rows]
-    columns: Iterable[pa.Array] = (
-        pa.array([number] * len(rows), pa.int32()),
-        pa.array(range(first, first + len(rows)), pa.int64()),
-        pa.array([decision.user for decision in decisions], pa.string()),
-        pa.array([decision.session for decision in decisions], pa.string()),
-        pa.array([decision.product for decision in decisions], pa.string()),
-        pa.array([decision.as_of_us for decision in decisions], pa.int64()),
-        pa.array([row.kind for row in rows], pa.int8()),
-        x_column(vectors),
-    )
-    return pa.table(list(columns), schema=FEATURED)
-
-
-def _without_context(questions: Sequence[Question]) -> pa.Table:
-    kinds = [None if question.kind is None else NAME_BY_KIND[EventKind(question.kind)] for question in questions]
+def _without_context(questions: pa.Table) -> pa.Table:
     columns = {
-        "user_id": pa.array([question.user for question in questions], pa.string()),
-        "user_session": pa.array([question.session for question in questions], pa.string()),
-        "product_id": pa.array([question.product for question in questions], pa.string()),
-        "as_of": pa.array([to_iso(question.as_of_us) for question in questions], pa.string()),
-        "category_code": pa.array([question.category for question in questions], pa.string()),
-        "brand": pa.array([question.brand for question in questions], pa.string()),
-        "kind": pa.array(kinds, pa.string()),
+        "user_id": questions["user"],
+        "user_session": questions["session"],
+        "product_id": questions["product"],
+        "as_of": pa.array([to_iso(as_of_us) for as_of_us in questions["as_of_us"].to_pylist()], pa.string()),
+        "category_code": questions["category"],
+        "brand": questions["brand"],
+        "kind": pa.array(
+            [None if kind is None else NAME_BY_KIND[kind] for kind in questions["kind"].to_pylist()], pa.string()
+        ),
     }
     return rejected_rows(["no_context"] * len(questions), columns)
 

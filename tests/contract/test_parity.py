@@ -20,9 +20,8 @@ from common.daycounts import DayCounts, count
 from common.eventlog import CANONICAL
 from common.events import Decision
 from common.feature_specs import SPECS
-from common.features import matrix, vector
+from common.features import vectors
 from common.replay import UserEvents, example_table, x_matrix
-from deployments.scoring.context import Question
 from deployments.scoring.partition import BUCKETS, Range, write_partition
 from deployments.scoring.points import POINTS
 from deployments.scoring.vectors import Inputs, of_range
@@ -65,7 +64,7 @@ def replayed(users: UserEvents) -> Log:
     """A log as training sees it."""
     days = count(event for events in users.values() for event in events)
     history = CatalogHistory(Catalog.empty(), days)
-    return Log(users, days, example_table(users, history, horizon_us=DAY_US, log_end_us=0))
+    return Log(users, days, example_table(canonical(users), history, horizon_us=DAY_US, log_end_us=0))
 
 
 @pytest.fixture(scope="module", params=["simulated", "real"])
@@ -119,7 +118,6 @@ def test_a_batch_of_given_points_gives_the_same_bits(log: Log, tmp_path: Path):
         np.random.default_rng(3).permutation(questions.num_rows)
     )
 
-    assert set(Question._fields) == set(POINTS.names)
     assert_same_bits(vectors_of(in_batch(log, tmp_path, points=shuffled)), log.trained)
 
 
@@ -143,8 +141,9 @@ async def test_redis_gives_the_same_bits_from_events_in_any_order(log: Log, redi
     served: Vectors = {}
     for batch in slices(after, 500):
         windows = await store.windows([(decision.user, decision.as_of_us) for decision, _ in batch])
-        for (decision, kind), window in zip(batch, windows, strict=True):
-            (x,) = matrix([vector(decision, window, history.as_of(decision.as_of_us))])
+        decisions = [decision for decision, _ in batch]
+        X = vectors(decisions, windows, [history.as_of(decision.as_of_us) for decision in decisions])
+        for (decision, kind), x in zip(batch, X, strict=True):
             served[decision.user, decision.session, decision.product, decision.as_of_us, kind] = x
 
     assert len(served) > 100

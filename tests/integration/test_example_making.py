@@ -12,8 +12,9 @@ from rich.console import Console
 
 from common.catalog import Catalog, ContinuedHistory
 from common.clock import DAY_US
+from common.counting import day_counts_of
 from common.errors import EventLogError
-from common.replay import day_counts_of, example_table, users_of, x_matrix
+from common.replay import example_table, x_matrix
 from tests.logs import canonical, raw, simulated_users
 from training import example_making
 from training.log import Log, read_log
@@ -54,7 +55,7 @@ def replayed(users) -> pa.Table:
     log = canonical(users)
     history = ContinuedHistory(Catalog.empty(), day_counts_of(log))
     last = pc.max(log["time_us"]).as_py()
-    examples = example_table(users_of(log), history, horizon_us=DAY_US, log_end_us=last)
+    examples = example_table(log, history, horizon_us=DAY_US, log_end_us=last)
     return examples.filter(pc.invert(examples["censored"])).sort_by(ORDER)
 
 

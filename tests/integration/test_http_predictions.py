@@ -9,7 +9,7 @@ from common.ensemble import combine
 from common.errors import ConfigError
 from common.events import Decision
 from common.feature_specs import NAMES
-from common.features import matrix, vector
+from common.features import vector
 from deployments.experiments import Experiment, assign
 from deployments.http.models import UserData
 from tests.integration.conftest import OPTIONS, Api, token
@@ -55,7 +55,7 @@ async def test_the_probability_is_the_members_vote_on_the_defined_vector(api: Ap
 
     decision: Decision = UserData.model_validate(body).decision(now_us())
     assert decision.as_of_us == from_datetime(UserData.model_validate(body).as_of)  # type: ignore[arg-type]
-    row = matrix([vector(decision, [], api.engine._keeper.history.as_of(decision.as_of_us))])
+    row = vector(decision, [], api.engine._keeper.history.as_of(decision.as_of_us))
     version = api.engine.manifest.version
     opinions = {
         name: np.frombuffer(await member.predict(version, row.tobytes()))  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ from deployments.scoring.output import REJECTED
 from deployments.scoring.pipeline import Job, Summary, score
 from deployments.scoring.progress import ScoringProgress
 from tests.bundles import small_bundle
-from tests.logs import MONDAY, raw, simulated_users
+from tests.logs import MONDAY, canonical, raw, simulated_users
 
 KEY = ["user_id", "user_session", "product_id", "as_of"]
 
@@ -73,7 +73,7 @@ def trained(users) -> pa.Table:
 def replayed(users: UserEvents, start: Catalog) -> pa.Table:
     """Training's decision points and vectors, in the order of `scored`."""
     history = CatalogHistory(start, count(event for events in users.values() for event in events))
-    table = example_table(users, history, horizon_us=DAY_US, log_end_us=0)
+    table = example_table(canonical(users), history, horizon_us=DAY_US, log_end_us=0)
     kinds = pa.array([("view", "cart")[kind] for kind in table["kind"].to_pylist()])
     named = table.set_column(table.column_names.index("kind"), "kind", kinds)
     return named.sort_by([(name, "ascending") for name in ["as_of_us", "user", "session", "product", "kind"]])

@@ -3,27 +3,28 @@
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.catalog import (
+from common.catalog import Catalog, CatalogHistory, ContinuedHistory
+from common.catalog_state import (
     EMPTY_SHOP,
+    HIGH,
     HIGH_BLOCK_DAYS,
     PRIOR_EVENTS,
+    RECENT_VIEWS,
     SLOW_HALF_LIFE_DAYS,
-    Catalog,
-    CatalogHistory,
-    ContinuedHistory,
+    VIEWS,
 )
 from common.clock import DAY_US
-from common.daycounts import DayCounts, count, from_table, merge, product_key, to_table
+from common.counting import day_counts_of
+from common.daycounts import DAY_COUNTS, DayCounts, count, from_table, merge, merged, product_key, to_table
 from common.errors import BundleError
 from common.events import Event, EventKind
-from tests.logs import CART, MONDAY, PURCHASE, REMOVE, VIEW, event, simulated_users
+from tests.logs import CART, MONDAY, PURCHASE, REMOVE, VIEW, canonical, event, histories, simulated_users
 
 DAY_S = 86_400
 
@@ -35,9 +36,10 @@ def after(*events: Event) -> Catalog:
 
 def same_bits(one: Catalog, other: Catalog) -> bool:
     """Whether two catalogs hold the same keys, the same doubles and the same days."""
-    return (one.index, one.days, one.through_day) == (other.index, other.days, other.through_day) and all(
-        getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in ("slow", "fast", "high")
-    )
+    mine, theirs = one.state(), other.state()
+    return (mine.keys.to_pylist(), mine.figures.tobytes(), mine.days, mine.through_day) == (
+        theirs.keys.to_pylist(), theirs.figures.tobytes(), theirs.days, theirs.through_day
+    )  # fmt: skip
 
 
 def test_a_decision_never_sees_its_own_day():
@@ -54,7 +56,7 @@ def test_a_decision_never_sees_its_own_day():
 def test_a_day_without_trade_shows_the_last_day_that_had_some():
     history = CatalogHistory(Catalog.empty(), count([event(0), event(9 * DAY_S)]))
 
-    assert history.as_of((MONDAY + 9) * DAY_US) is history.as_of((MONDAY + 1) * DAY_US)
+    assert same_bits(history.as_of((MONDAY + 9) * DAY_US), history.as_of((MONDAY + 1) * DAY_US))
 
 
 def test_days_that_the_first_catalog_knows_are_not_counted_twice():
@@ -62,7 +64,7 @@ def test_days_that_the_first_catalog_knows_are_not_counted_twice():
     start = Catalog.empty().rolled(MONDAY, days[MONDAY])
 
     assert CatalogHistory(start, days).last.days == 2
-    assert CatalogHistory(start, {MONDAY: days[MONDAY]}).last is start
+    assert same_bits(CatalogHistory(start, {MONDAY: days[MONDAY]}).last, start)
 
 
 def test_a_bundles_catalog_goes_on_after_its_last_day_and_tells_no_future_before_it():
@@ -73,7 +75,7 @@ def test_a_bundles_catalog_goes_on_after_its_last_day_and_tells_no_future_before
     later_log_alone = ContinuedHistory(of_bundle, {MONDAY + 3: days[MONDAY + 3]})
     whole_log = ContinuedHistory(of_bundle, days)
 
-    assert later_log_alone.as_of((MONDAY + 3) * DAY_US) is of_bundle
+    assert same_bits(later_log_alone.as_of((MONDAY + 3) * DAY_US), of_bundle)
     assert same_bits(later_log_alone.as_of((MONDAY + 4) * DAY_US), alone.as_of((MONDAY + 4) * DAY_US))
     for day in range(MONDAY, MONDAY + 6):
         assert same_bits(whole_log.as_of(day * DAY_US), alone.as_of(day * DAY_US))
@@ -121,15 +123,15 @@ def test_what_one_asks_about_a_product_does_not_change_what_the_next_is_told():
 
 def test_strangers_leave_no_trace_in_memory():
     catalog = after(event(0))
-    size = len(pickle.dumps(vars(catalog)))
     catalog.product("mug", "kitchen")
+    size = len(catalog.history.row_of)
 
     for stranger in range(100):
         catalog.product(f"x{stranger}", f"y{stranger}")
         catalog.brand(f"z{stranger}")
         catalog.product("mug", f"y{stranger}")
 
-    assert len(pickle.dumps(vars(catalog))) < size + 500
+    assert len(catalog.history.row_of) == size
 
 
 def test_counts_fade_by_half_in_the_stated_number_of_days_of_trade():
@@ -138,9 +140,9 @@ def test_counts_fade_by_half_in_the_stated_number_of_days_of_trade():
 
     faded = CatalogHistory(start, days).last
 
-    row = faded.index[product_key("mug")]
-    assert faded.slow[row, 0] == pytest.approx(32.0)
-    assert faded.fast[row, 0] == pytest.approx(64.0 * 0.5**7)
+    figures = faded.figures(product_key("mug"))
+    assert figures[VIEWS] == pytest.approx(32.0)
+    assert figures[RECENT_VIEWS] == pytest.approx(64.0 * 0.5**7)
     assert faded.product("mug", "kitchen").trend < 0.0 < faded.product("cap", "kitchen").views_per_day
 
 
@@ -185,6 +187,59 @@ def test_the_order_and_the_blocks_of_counting_change_no_bit(seed, chance):
         merge(in_blocks, from_table(to_table(count(events[start : start + 7]))))
 
     assert same_bits(CatalogHistory(Catalog.empty(), in_blocks).last, whole)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(histories())
+def test_a_table_is_counted_as_its_events_are_one_by_one(events: list[Event]):
+    table = day_counts_of(canonical({"ann": events}))
+
+    assert table.schema == DAY_COUNTS
+    assert from_table(table) == count(events)
+
+
+def test_parts_of_a_log_are_counted_together():
+    users = simulated_users(4)
+    parts = [day_counts_of(canonical({user: events})) for user, events in users.items()]
+
+    together = merged(parts)
+
+    assert from_table(together) == count(event for events in users.values() for event in events)
+    assert len(together) < sum(map(len, parts))
+    assert same_bits(
+        CatalogHistory(Catalog.empty(), together).last, CatalogHistory(Catalog.empty(), from_table(together)).last
+    )
+
+
+def test_refuses_counts_that_were_not_added_up():
+    day = to_table(count([event(0)]))
+
+    with pytest.raises(ValueError, match="twice"):
+        CatalogHistory(Catalog.empty(), pa.concat_tables([day, day]))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_every_day_of_a_history_is_what_rolling_day_by_day_gives(seed: int):
+    days = count(event for of_user in simulated_users(seed, users=9, days=40).values() for event in of_user)
+    history = CatalogHistory(Catalog.empty(), days)
+
+    catalog = Catalog.empty()
+    for day in sorted(days):
+        assert same_bits(history.as_of(day * DAY_US), catalog)
+        catalog = catalog.rolled(day, days[day])
+    assert same_bits(history.last, catalog)
+
+
+def test_what_a_bundle_does_not_know_is_not_known_after_it():
+    of_bundle = CatalogHistory(Catalog.empty(), {MONDAY + 2: count([event(0, product="cap")])[MONDAY]}).last
+    days = count([event(0), event(3 * DAY_S, product="pen")])
+
+    history = ContinuedHistory(of_bundle, days)
+
+    assert history.as_of((MONDAY + 1) * DAY_US).figures(product_key("mug")) is not None
+    assert history.as_of((MONDAY + 3) * DAY_US).figures(product_key("mug")) is None
+    assert same_bits(history.last, CatalogHistory(of_bundle, days).last)
 
 
 def test_rolls_on_from_a_file_as_from_memory(tmp_path: Path):
@@ -233,7 +288,7 @@ def test_refuses_a_file_that_is_no_catalog(tmp_path: Path):
 def test_every_kind_of_event_is_counted_in_its_own_column(kind: EventKind):
     catalog = after(event(0, kind, price=12.34))
 
-    row = catalog.slow[catalog.index[product_key("mug")]]
-    assert row[:4].tolist() == [float(kind == other) for other in EventKind]
-    assert row[4] == (1234.0 if kind == VIEW else 0.0)
-    assert np.array_equal(catalog.high[catalog.index[product_key("mug")]], [1234.0, 0.0])
+    figures = catalog.figures(product_key("mug"))
+    assert figures[:4].tolist() == [float(kind == other) for other in EventKind]
+    assert figures[4] == (1234.0 if kind == VIEW else 0.0)
+    assert figures[HIGH:].tolist() == [1234.0, 0.0]

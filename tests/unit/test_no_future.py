@@ -14,10 +14,12 @@ import pytest
 
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US, HOUR_US, day_of
-from common.daycounts import DayCounts, count, merge
+from common.counting import day_counts_of
+from common.daycounts import DayCounts, count, from_table, merge
 from common.events import Event, EventKind
-from common.replay import Point, UserEvents, day_counts_of, points_of, vectors_of
+from common.replay import UserEvents
 from tests.logs import sample_of, simulated_users, store_table
+from tests.reference_features import Point, points_of, served
 
 
 class Shop:
@@ -34,7 +36,7 @@ class Shop:
 
     def vectors(self, user: str, points: list[Point]) -> list[list[float]]:
         """The vectors of some points, as this log gives them."""
-        return vectors_of(points, self.users.get(user, []), self.history)
+        return [x.tolist() for x in served(points, self.users.get(user, []), self.history)]
 
     def planted(self, user: str, more: list[Event]) -> "Shop":
         """The same log with more events of one user."""
@@ -63,7 +65,7 @@ def real() -> Shop:
     table = store_table()
     sample = sample_of(table, 400)
     rest = table.filter(pc.invert(pc.is_in(table["user"], pa.array(list(sample)))))
-    return Shop(sample, day_counts_of(rest), some=5)
+    return Shop(sample, from_table(day_counts_of(rest)), some=5)
 
 
 SHOPS = pytest.mark.parametrize("make", [simulated, real])

@@ -1,45 +1,54 @@
 """Decision points and labels of a log, exactly as the design defines them."""
 
+import random
+
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US, SECOND_US
+from common.counting import day_counts_of
+from common.eventlog import CANONICAL
 from common.events import Event, EventKind
 from common.feature_specs import NAMES, WIDTH
 from common.replay import (
     EXAMPLE_SCHEMA,
-    day_counts_of,
     decision_of,
     example_table,
-    labelled,
-    points_of,
+    point_table,
     users_of,
-    vectors_of,
     x_matrix,
 )
 from tests.logs import CART, MONDAY, NOON_US, PURCHASE, REMOVE, VIEW, canonical, event, histories, simulated_users
+from tests.reference_features import labelled, points_of, served
 
 HOUR_S = 3_600
 DAY_S = 24 * HOUR_S
 LONG_AFTER_US = NOON_US + 300 * DAY_US
+UNHURRIED = settings(deadline=None)  # the first call compiles
+NOTHING_KNOWN = CatalogHistory(Catalog.empty(), {})
+
+
+def replayed(*events: Event, horizon_s: float = DAY_S, end_us: int = LONG_AFTER_US) -> list[dict]:
+    """The decision points of one user's events, whatever order they come in."""
+    block = canonical({"ann": events})
+    return point_table(block, horizon_us=round(horizon_s * SECOND_US), log_end_us=end_us).to_pylist()
 
 
 def asked(*events: Event) -> list[tuple[float, str, str]]:
     """(seconds after noon, product, kind) of the decision points of one user's events."""
     return [
-        ((point.decision.as_of_us - NOON_US) / SECOND_US, point.decision.product, EventKind(point.kind).name.lower())
-        for point in points_of("ann", sorted(events))
+        ((row["as_of_us"] - NOON_US) / SECOND_US, row["product"], EventKind(row["kind"]).name.lower())
+        for row in replayed(*events)
     ]
 
 
 def labels(*events: Event, horizon_s: float = DAY_S) -> list[bool]:
     """The labels of the decision points of one user's events, in order of time."""
-    found = labelled("ann", sorted(events), horizon_us=round(horizon_s * SECOND_US), log_end_us=LONG_AFTER_US)
-    return [example.label for example in found]
+    return [bool(row["label"]) for row in replayed(*events, horizon_s=horizon_s)]
 
 
 def test_the_first_view_and_the_first_cart_ask():
@@ -83,13 +92,16 @@ def test_events_of_one_microsecond_all_ask_since_none_came_earlier():
 def test_the_question_carries_what_the_event_showed_and_the_utc_calendar():
     sunday = Event((MONDAY + 6) * DAY_US + DAY_US - 1, int(VIEW), "mug", "now", 9.5, "", "acme")
 
-    (point,) = points_of("ann", [sunday])
+    table = example_table(canonical({"ann": [sunday]}), NOTHING_KNOWN, horizon_us=DAY_US, log_end_us=0)
 
-    assert point.kind == 0
-    assert point.decision._asdict() == {
+    (row,) = table.drop_columns(["x", "label", "censored"]).to_pylist()
+    assert row == {
         "user": "ann", "session": "now", "product": "mug", "category": "", "brand": "acme", "price": 9.5,
-        "hour": 23, "day_of_week": 6, "is_weekend": 1, "as_of_us": sunday.time_us,
+        "as_of_us": sunday.time_us, "kind": 0,
     }  # fmt: skip
+    assert (
+        x_matrix(table)[0, :4].tolist() == [9.5, 23.0, 6.0, 1.0] == [*decision_of("ann", sunday, sunday.time_us)[5:9]]
+    )
     friday = decision_of("ann", sunday, (MONDAY + 4) * DAY_US)
     assert (friday.hour, friday.day_of_week, friday.is_weekend) == (0, 4, 0)
 
@@ -125,13 +137,13 @@ def test_one_purchase_answers_every_question_whose_horizon_it_falls_in():
 
 def test_a_question_is_censored_where_its_horizon_passes_the_end_of_the_log():
     def censored(end_us: int) -> list[bool]:
-        events = [event(0), event(60, PURCHASE)]
-        return [example.censored for example in labelled("ann", events, horizon_us=DAY_US, log_end_us=end_us)]
+        return [row["censored"] for row in replayed(event(0), event(60, PURCHASE), end_us=end_us)]
 
     assert censored(NOON_US + DAY_US - 1) == [True]
     assert censored(NOON_US + DAY_US) == [False]
 
 
+@UNHURRIED
 @given(histories())
 def test_points_and_labels_are_what_the_definition_says_word_for_word(events: list[Event]):
     expected = set()
@@ -143,35 +155,55 @@ def test_points_and_labels_are_what_the_definition_says_word_for_word(events: li
             label = any(one.time_us < o.time_us <= one.time_us + DAY_US for o in bought)
             expected.add((one.session, one.product, one.kind, one.time_us, one.price, label))
 
-    found = list(labelled("ann", events, horizon_us=DAY_US, log_end_us=NOON_US))
+    found = replayed(*events, end_us=NOON_US)
 
-    asked_of = [(e.point.decision, e.point.kind, e.label) for e in found]
-    assert {(d.session, d.product, kind, d.as_of_us, d.price, label) for d, kind, label in asked_of} == expected
+    columns = ("session", "product", "kind", "as_of_us", "price", "label")
+    assert {tuple(row[name] for name in columns) for row in found} == expected
     assert len(found) == len(expected)
-    assert [d.as_of_us for d, _, _ in asked_of] == sorted(d.as_of_us for d, _, _ in asked_of)
-    assert all(e.censored == (e.point.decision.as_of_us + DAY_US > NOON_US) for e in found)
+    assert [row["as_of_us"] for row in found] == sorted(row["as_of_us"] for row in found)
+    assert all(row["censored"] == (row["as_of_us"] + DAY_US > NOON_US) for row in found)
+
+
+@UNHURRIED
+@given(histories(), histories(), st.randoms(use_true_random=False))
+def test_users_do_not_disturb_each_other_even_in_sessions_of_one_name(
+    events: list[Event], others: list[Event], chance: random.Random
+):
+    users = {"ann": events, "bob": others}
+    block = canonical(users)
+    shuffled = block.take(chance.sample(range(block.num_rows), block.num_rows))
+
+    found = point_table(shuffled, horizon_us=DAY_US, log_end_us=NOON_US).to_pylist()
+
+    for user, of_user in users.items():
+        expected = [
+            (p.decision.session, p.decision.product, p.kind, p.decision.as_of_us, p.decision.price, label, censored)
+            for p, label, censored in labelled(user, of_user, horizon_us=DAY_US, log_end_us=NOON_US)
+        ]
+        columns = ("session", "product", "kind", "as_of_us", "price", "label", "censored")
+        assert [tuple(row[name] for name in columns) for row in found if row["user"] == user] == expected
 
 
 def test_an_example_table_holds_each_point_with_its_own_vector():
     users = simulated_users(5)
-    history = CatalogHistory(Catalog.empty(), day_counts_of(canonical(users)))
+    block = canonical(users)
+    history = CatalogHistory(Catalog.empty(), day_counts_of(block))
 
-    table = example_table(users, history, horizon_us=DAY_US, log_end_us=NOON_US + 2 * DAY_US)
+    table = example_table(block, history, horizon_us=DAY_US, log_end_us=NOON_US + 2 * DAY_US)
 
     assert table.schema == EXAMPLE_SCHEMA
-    expected = [
-        row for user, events in users.items() for row in vectors_of([*points_of(user, events)], events, history)
-    ]
-    assert np.array_equal(x_matrix(table), np.array(expected, dtype=np.float32))
+    by_first_event = sorted(users, key=lambda user: users[user][0].time_us)
+    assert table["user"].unique().to_pylist() == by_first_event
+    expected = [row for user in by_first_event for row in served([*points_of(user, users[user])], users[user], history)]
+    assert x_matrix(table).tobytes() == np.array(expected).tobytes()
     assert x_matrix(table)[:, NAMES.index("price")].tolist() == table["price"].cast(pa.float32()).to_pylist()
     assert x_matrix(table.slice(7, 5)).tobytes() == x_matrix(table)[7:12].tobytes()
 
 
 def test_an_empty_log_has_no_examples():
-    history = CatalogHistory(Catalog.empty(), {})
+    table = example_table(CANONICAL.empty_table(), NOTHING_KNOWN, horizon_us=DAY_US, log_end_us=0)
 
-    table = example_table({}, history, horizon_us=DAY_US, log_end_us=0)
-
+    assert table.schema == EXAMPLE_SCHEMA
     assert table.num_rows == 0
     assert x_matrix(table).shape == (0, WIDTH)
 

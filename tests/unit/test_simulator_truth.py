@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from common.clock import DAY_US, from_datetime
 from common.eventlog import check, kept
 from common.events import NAME_BY_KIND, EventKind
-from common.replay import labelled, users_of
+from common.replay import point_table
 from training.shop import truth
 from training.shop.behaviour import DEFAULT, Behaviour, BuyWeights, Known, Situation, buy_log_odds
 from training.shop.traffic import Plan, batches, world_of
@@ -95,12 +95,10 @@ def test_the_truth_has_exactly_the_decision_points_and_labels_of_the_log(
     log, points = shop
     end_us = max(log["time_us"].to_pylist())
     replayed = {
-        (d.user, d.session, d.product, d.as_of_us, NAME_BY_KIND[EventKind(example.point.kind)]): (
-            None if example.censored else example.label
+        (row["user"], row["session"], row["product"], row["as_of_us"], NAME_BY_KIND[EventKind(row["kind"])]): (
+            None if row["censored"] else bool(row["label"])
         )
-        for user, events in users_of(log).items()
-        for example in labelled(user, events, horizon_us=DAY_US, log_end_us=end_us)
-        for d in (example.point.decision,)
+        for row in point_table(log, horizon_us=DAY_US, log_end_us=end_us).to_pylist()
     }
 
     keys = zip(
