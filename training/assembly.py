@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from common import trees, vectors
+from common import holdout, trees, vectors
 from common.bundle import MEMBER_FILES, Bundle, Manifest, MemberEntry, Probe, open_bundle, seal_bundle
 from common.catalog import Catalog
 from common.clock import SECOND_US, to_datetime, to_iso
-from common.ensemble import Calibration, Vector, combine
+from common.ensemble import Vector, combine
 from common.explanation import ShapExplainer
 from common.feature_specs import NAMES, SCHEMA_HASH
+from common.holdout import Holdout
 from common.members import Matrix
 from training.explanation import background, importance
 from training.fits import FittedMember
+from training.vote import Vote
 
 REFERENCE_ROWS = 2_000
 PROBE_ROWS = 16
@@ -27,50 +29,47 @@ IMPORTANCE_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """The fitted members and how they become one probability."""
+class Contents:
+    """What goes into a bundle.
+
+    `members` are those that are served, and `X` (n, f) the rows, spread over the log, that their margins are of.
+    `vote` makes one probability of them. `holdout` is what the recipe said of the untouched last part.
+    """
 
     members: Mapping[str, FittedMember]
-    calibrations: Mapping[str, Calibration]
-    weights: Mapping[str, float]
-    threshold: float
-
-    def member_probabilities(self) -> dict[str, Vector]:
-        """Of every row that the members gave margins for, (n,) each."""
-        return {name: self.calibrations[name].probability(self.members[name].margins) for name in self.weights}
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What else goes into a bundle: the rows (n, f) of the members' margins, which of them were fitted, and facts."""
-
     X: Matrix
-    fit_rows: slice
+    vote: Vote
     catalog: Catalog
     horizon_us: int
+    holdout: Holdout
     metrics: dict[str, Any]
     data: dict[str, Any]
 
+    def probabilities(self) -> dict[str, Vector]:
+        """Of every row of `X`, calibrated, (n,) for each member."""
+        return self.vote.members({name: member.margins for name, member in self.members.items()})
 
-def assemble(ensemble: Ensemble, contents: Contents, *, bundles: Path, now_us: int, seed: int) -> Bundle:
-    """The bundle of an ensemble, written below `bundles` under its version and opened as a replica opens it."""
+
+def assemble(contents: Contents, *, bundles: Path, now_us: int, seed: int) -> Bundle:
+    """The bundle, written below `bundles` under its version and opened as a replica opens it."""
     with _workshop(bundles) as path:
-        explainer = _write_files(path, ensemble, contents, seed=seed)
+        explainer = _write_files(path, contents, seed=seed)
         version = f"{to_datetime(now_us):%Y%m%dT%H%M%S}-{_digest(path)[:8]}"
         sample = contents.X[_spread(len(contents.X), IMPORTANCE_ROWS)]
+        vote = contents.vote
         manifest = Manifest(
             version=version,
             created=to_iso(now_us),
             feature_schema=SCHEMA_HASH,
             features=list(NAMES),
-            members=[_entry(ensemble, name) for name in ensemble.weights],
-            threshold=ensemble.threshold,
+            members=[_entry(contents, name) for name in vote.weights],
+            threshold=vote.threshold,
             label_horizon_s=contents.horizon_us // SECOND_US,
             catalog_through_day=contents.catalog.through_day,
             metrics=contents.metrics,
-            importance=importance(explainer, sample, ensemble.weights, NAMES),
+            importance=importance(explainer, sample, vote.weights, NAMES),
             data=contents.data,
-            probe=_probe(ensemble, contents.X),
+            probe=_probe(contents),
         )
         seal_bundle(path, manifest)
         target = bundles / version
@@ -78,42 +77,42 @@ def assemble(ensemble: Ensemble, contents: Contents, *, bundles: Path, now_us: i
     return open_bundle(target, feature_schema=SCHEMA_HASH)
 
 
-def _write_files(path: Path, ensemble: Ensemble, contents: Contents, *, seed: int) -> ShapExplainer:
+def _write_files(path: Path, contents: Contents, *, seed: int) -> ShapExplainer:
     (path / "members").mkdir()
-    for name, member in ensemble.members.items():
+    for name, member in contents.members.items():
         (path / MEMBER_FILES[name]).write_bytes(member.native)
     contents.catalog.write(path / "catalog.parquet")
-    tables = {name: member.trees for name, member in ensemble.members.items()}
+    holdout.write(path / holdout.FILE, contents.holdout)
+    tables = {name: member.trees for name, member in contents.members.items()}
     trees.write(path / trees.FILE, tables)
-    X = contents.X[contents.fit_rows]
-    probability = combine(ensemble.member_probabilities(), ensemble.weights)[contents.fit_rows]
-    typical = background(X, probability, seed=seed)
+    X = contents.X
+    typical = background(X, combine(contents.probabilities(), contents.vote.weights), seed=seed)
     vectors.write(path / vectors.BACKGROUND_FILE, typical, NAMES)
     vectors.write(path / vectors.REFERENCE_FILE, X[_spread(len(X), REFERENCE_ROWS)], NAMES)
-    base_margins = {name: member.base_margin for name, member in ensemble.members.items()}
-    return ShapExplainer(tables, base_margins, ensemble.calibrations, typical)
+    base_margins = {name: member.base_margin for name, member in contents.members.items()}
+    return ShapExplainer(tables, base_margins, contents.vote.calibrations, typical)
 
 
-def _entry(ensemble: Ensemble, name: str) -> MemberEntry:
-    member = ensemble.members[name]
+def _entry(contents: Contents, name: str) -> MemberEntry:
+    member, vote = contents.members[name], contents.vote
     return MemberEntry(
         name=name,
         kind=member.kind,
         file=MEMBER_FILES[member.kind],
-        weight=ensemble.weights[name],
-        calibration=ensemble.calibrations[name],
+        weight=vote.weights[name],
+        calibration=vote.calibrations[name],
         base_margin=member.base_margin,
         params={**member.params, "rounds": member.rounds},
     )
 
 
-def _probe(ensemble: Ensemble, X: Matrix) -> Probe:
-    rows = _spread(len(X), PROBE_ROWS)
-    members = {name: p[rows] for name, p in ensemble.member_probabilities().items()}
+def _probe(contents: Contents) -> Probe:
+    rows = _spread(len(contents.X), PROBE_ROWS)
+    members = {name: p[rows] for name, p in contents.probabilities().items()}
     return Probe(
-        x=X[rows].tolist(),
+        x=contents.X[rows].tolist(),
         members={name: p.tolist() for name, p in members.items()},
-        ensemble=combine(members, ensemble.weights).tolist(),
+        ensemble=combine(members, contents.vote.weights).tolist(),
     )
 
 

@@ -1,32 +1,41 @@
-"""The whole of `train`: an event log in, a registered bundle out."""
+"""The whole of `train`: an event log in, a registered bundle out.
+
+    read -> examples -> split -> search -> backtest -> vote -> judge -> final fits -> bundle -> register -> promote
+
+What is judged and what is served are made by one recipe. The judged members have not seen the part that they are
+judged by; the served ones have learned every labelled point of the log, since the newest are worth most.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common.bundle import Bundle
-from common.clock import Clock
-from common.ensemble import combine
-from common.members import Fold
-from training.assembly import Contents, Ensemble, assemble
-from training.calibrate import fit_calibration
+import numpy as np
+
+from common import holdout
+from common.bundle import Bundle, open_bundle
+from common.clock import Clock, to_iso
+from common.errors import BundleError, RegistryError
+from common.feature_specs import SCHEMA_HASH
+from training.assembly import Contents, assemble
+from training.backtest import OutOfTime, Recipe, backtest, final_members, search_rows
+from training.data_card import data_card
 from training.evaluation import ENSEMBLE, base_rates
 from training.examples import Examples
-from training.fits import FittedMember, fit_members
+from training.fits import FittedMember
 from training.found import Found, SearchSettings
-from training.gates import own_gates
+from training.gates import own, recorded
 from training.judgement import balanced_thresholds, judge, points_of
-from training.log import data_card, read_log
-from training.progress import Progress
+from training.log import Log, read_log
+from training.progress import Progress, Stage
 from training.promotion import promote_if_better
 from training.registry import Registered, Registry
 from training.report import quality_table, write_report
 from training.search import search
 from training.split import Split, split_by_time
 from training.state import State
-from training.threshold import best_f1_threshold
-from training.weights import learn_weights
+from training.vote import Vote, learn_vote
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,24 @@ class TrainOptions:
     max_quarantine_ratio: float
     resume: bool
     promote: bool
+    half_life_days: float | None = 45.0
+    margin: float = 1.0
+    contact_cost: float = 0.1
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the recipe is worth on the untouched last part, and the opinions that this was found by."""
+
+    opinions: OutOfTime
+    vote: Vote
+    metrics: dict[str, Any]
 
 
 def train(
     options: TrainOptions, *, state: State, cpus: int, progress: Progress, clock: Clock
 ) -> tuple[Bundle, Registered]:
-    """Read, search, fit, calibrate, weigh, evaluate, register; promote if asked and the gates are passed.
+    """Read, search, backtest, judge, fit, register; promote if asked and the gates are passed.
 
     Raises:
         EventLogError: the log cannot be used.
@@ -60,50 +81,74 @@ def train(
         horizon_us=options.horizon_us,
         max_quarantine_ratio=options.max_quarantine_ratio,
         progress=progress,
+        now_us=clock(),
     )
     examples = log.examples
     split = split_by_time(examples.as_of_us, examples.y, embargo_us=options.horizon_us)
     with progress.stage("open registry") as stage:  # now, so that one that does not answer costs no search
         registry = Registry(state)
+        champion = _champion(registry)
         stage.note(state.shown_tracking_uri)
-    found = _search(examples, split, options, state=state, cpus=cpus, progress=progress)
-    ensemble = _ensemble(examples, split, found, options, progress=progress)
-    test = points_of(examples, split.rows["test"])
-    with progress.stage("evaluate on the last part") as stage:
-        metrics = _evaluate(examples, split, ensemble, options.truth)
-        overall = metrics["slices"]["all"]["quality"][ENSEMBLE]
+    found = _search(examples, split, options, champion, state=state, cpus=cpus, progress=progress)
+    recipe = Recipe(found.params, options.half_life_days, options.search.seed)
+    with progress.stage("backtest") as stage:
+        opinions, rounds = backtest(examples, split, recipe, on_done=_counting(stage, 3 * len(found.params)))
+        stage.note(", ".join(f"{name} {count}" for name, count in rounds.items()) + " rounds")
+    with progress.stage("judge by the last part") as stage:
+        judged = _judge(examples, split, opinions, options.truth)
+        overall = judged.metrics["slices"]["all"]["quality"][ENSEMBLE]
         stage.note(f"log loss {overall['log_loss']:.4f}, ROC AUC {overall['roc_auc']:.3f}")
+    with progress.stage("fit on everything") as stage:
+        members, sample = final_members(examples, recipe, rounds, on_done=_counting(stage, len(rounds)))
+        vote = learn_vote(opinions, examples.y, examples.as_of_us, now_us=log.report.last_us or 0)
+        shares = ", ".join(f"{name} {weight:.2f}" for name, weight in vote.weights.items())
+        stage.note(f"{shares}; threshold {vote.threshold:.3f}")
     with progress.stage("write bundle") as stage:
-        contents = Contents(
-            X=examples.X,
-            fit_rows=split.rows["fit"],
-            catalog=examples.catalog,
-            horizon_us=options.horizon_us,
-            metrics=metrics,
-            data=data_card(log, split, options.sources),
-        )
-        bundle = assemble(ensemble, contents, bundles=state.bundles, now_us=clock(), seed=options.search.seed)
+        contents = _contents(log, split, judged, vote, members, sample, options)
+        bundle = assemble(contents, bundles=state.bundles, now_us=clock(), seed=options.search.seed)
         stage.note(f"{bundle.version}")
     with progress.stage("register") as stage:
         registered = registry.register(bundle, trials=found.trials, settings=_settings(options))
         stage.note(f"version {registered.number}, alias challenger")
     write_report(state.reports / bundle.version, _report(bundle, found, progress))
-    progress.print(quality_table(metrics, title=f"{bundle.version} on the untouched last part"))
+    registry.add_report(registered, state.reports / bundle.version)
+    progress.print(quality_table(judged.metrics, title=f"{bundle.version} on the untouched last part"))
     if options.promote:
-        registered = promote_if_better(registry, bundle, test, examples.X[split.rows["test"]], progress)
+        first = split.rows["test"].start
+        registered = promote_if_better(registry, bundle, progress, x=lambda rows: examples.x(rows + first))
     return bundle, registered
 
 
+def _champion(registry: Registry) -> Bundle | None:
+    """The champion, if there is one that this code can still open."""
+    entry = registry.champion()
+    if entry is None:
+        return None
+    try:
+        return open_bundle(registry.fetch(entry), feature_schema=SCHEMA_HASH)
+    except (BundleError, RegistryError):
+        return None  # of another schema, or lost: there is nothing to start from
+
+
 def _search(
-    examples: Examples, split: Split, options: TrainOptions, *, state: State, cpus: int, progress: Progress
+    examples: Examples,
+    split: Split,
+    options: TrainOptions,
+    champion: Bundle | None,
+    *,
+    state: State,
+    cpus: int,
+    progress: Progress,
 ) -> Found:
+    members = champion.manifest.members if champion else []
     with progress.stage("search") as stage:
         found = search(
-            _fold(examples, split),
+            search_rows(examples, split, half_life_days=options.half_life_days),
             options.search,
             directory=state.searches,
             cpus=cpus,
             progress=progress,
+            warm_start={member.kind: member.params for member in members} or None,
             resume=options.resume,
         )
         stage.note(f"{len(found.trials)} trials on {cpus} CPUs")
@@ -116,53 +161,68 @@ def _search(
     return found
 
 
-def _fold(examples: Examples, split: Split) -> Fold:
-    fit, tune = split.rows["fit"], split.rows["tune"]
-    return Fold(examples.X[fit], examples.y[fit], examples.X[tune], examples.y[tune])
-
-
-def _ensemble(examples: Examples, split: Split, found: Found, options: TrainOptions, *, progress: Progress) -> Ensemble:
-    with progress.stage("final fits") as stage:
-        members = fit_members(_fold(examples, split), examples.X, found.params, seed=options.search.seed)
-        stage.note(", ".join(f"{name} {member.rounds}" for name, member in members.items()) + " rounds")
-    with progress.stage("calibrate and weigh") as stage:
-        ensemble = _calibrated(members, examples, split.rows["calibrate"])
-        shares = ", ".join(f"{name} {weight:.2f}" for name, weight in ensemble.weights.items())
-        stage.note(f"{shares}; threshold {ensemble.threshold:.3f}")
-    return ensemble
-
-
-def _calibrated(members: dict[str, FittedMember], examples: Examples, rows: slice) -> Ensemble:
-    y = examples.y[rows]
-    calibrations = {name: fit_calibration(member.margins[rows], y) for name, member in members.items()}
-    probabilities = {name: calibrations[name].probability(member.margins[rows]) for name, member in members.items()}
-    weights = learn_weights(probabilities, y)
-    return Ensemble(members, calibrations, weights, best_f1_threshold(y, combine(probabilities, weights)))
-
-
-def _evaluate(examples: Examples, split: Split, ensemble: Ensemble, truth: Path | None) -> dict[str, Any]:
-    test, calibrate = split.rows["test"], split.rows["calibrate"]
-    of_members = ensemble.member_probabilities()
-    vote = combine(of_members, ensemble.weights)
-    balanced = balanced_thresholds(points_of(examples, calibrate), vote[calibrate])
-    rates = base_rates(examples.kind[: calibrate.stop], examples.y[: calibrate.stop])
+def _judge(examples: Examples, split: Split, opinions: OutOfTime, truth: Path | None) -> Judged:
+    """Learn the vote from what is older than the last part, and judge it there."""
+    test = split.rows["test"]
+    earlier, last = opinions.between(0, test.start), opinions.between(test.start, test.stop)
+    vote = learn_vote(earlier, examples.y, examples.as_of_us, now_us=split.span_us["test"][0])
+    before = split.before("test")
+    rates = base_rates(examples.kind[before], examples.y[before])
     slices = judge(
         examples,
         test,
-        {name: p[test] for name, p in of_members.items()},
-        weights=ensemble.weights,
-        threshold=ensemble.threshold,
-        balanced_thresholds=balanced,
+        vote.members(last.margins),
+        weights=vote.weights,
+        threshold=vote.threshold,
+        balanced_thresholds=_balanced(examples, earlier, vote),
         rates=rates,
         truth=truth,
     )
-    return {
-        "part": "test",
-        "slices": slices,
-        "balanced_thresholds": balanced,
-        "base_rates": rates,
-        "missed_gates": own_gates(slices),
+    return Judged(opinions, vote, {"part": "test", "slices": slices, "base_rates": rates})
+
+
+def _balanced(examples: Examples, opinions: OutOfTime, vote: Vote) -> dict[str, float]:
+    return balanced_thresholds(points_of(examples, opinions.rows), vote.probability(opinions.margins))
+
+
+def _contents(
+    log: Log,
+    split: Split,
+    judged: Judged,
+    vote: Vote,
+    members: Mapping[str, FittedMember],
+    sample: np.ndarray[Any, np.dtype[np.int64]],
+    options: TrainOptions,
+) -> Contents:
+    examples, test = log.examples, split.rows["test"]
+    last = judged.opinions.between(test.start, test.stop)
+    points = examples.table(["user", "session", "product", "kind", "as_of_us"], test)
+    metrics = {
+        **judged.metrics,
+        "balanced_thresholds": _balanced(examples, judged.opinions, vote),
+        "latency": {
+            name: {f"rows_{rows}_ms": taken for rows, taken in member.latency_ms.items()}
+            for name, member in members.items()
+        },
+        "latency_budget_ms": options.search.latency_budget_ms,
     }
+    learned = {"from": to_iso(int(examples.as_of_us[0])), "to": to_iso(int(examples.as_of_us[-1]))}
+    return Contents(
+        members=members,
+        X=examples.x(sample),
+        vote=vote,
+        catalog=examples.catalog,
+        horizon_us=options.horizon_us,
+        holdout=holdout.of_points(
+            points, examples.y[test], judged.vote.probability(last.margins), judged.vote.members(last.margins)
+        ),
+        metrics=metrics | recorded(own(metrics)),
+        data={**data_card(log, split, options.sources), "learned": learned},
+    )
+
+
+def _counting(stage: Stage, total: int) -> Any:
+    return lambda done: stage.show(f"{done} of {total} fits")
 
 
 def _settings(options: TrainOptions) -> dict[str, Any]:
@@ -170,6 +230,7 @@ def _settings(options: TrainOptions) -> dict[str, Any]:
         **asdict(options.search),
         "events": [str(path) for path in options.events],
         "horizon_us": options.horizon_us,
+        "half_life_days": options.half_life_days,
     }
 
 

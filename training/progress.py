@@ -16,16 +16,38 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+SHOWN_EVERY_S = 15.0
+"""Where the output is not a terminal, how far a stage has come is told no more often."""
+
 
 class Stage:
-    """A stage under way; `note` says what came of it."""
+    """A stage under way; `note` says what came of it, `show` how far it has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str, show: Callable[[str], None]) -> None:
         self.notes: list[str] = []
+        self._title = title
+        self._show = show
 
     def note(self, text: str) -> None:
         """Add to the line that is printed when the stage ends."""
         self.notes.append(text)
+
+    def show(self, text: str) -> None:
+        """Tell how far the stage has come."""
+        self._show(f"{self._title}: {text} ...")
+
+
+class _Seldom:
+    """Prints a line unless the one before it is younger than `SHOWN_EVERY_S`."""
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        self._line = line
+        self._told_s = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._told_s >= SHOWN_EVERY_S:
+            self._told_s = time.monotonic()
+            self._line(text)
 
 
 @dataclass(frozen=True)
@@ -62,13 +84,14 @@ class Progress:
     @contextmanager
     def stage(self, title: str) -> Iterator[Stage]:
         """Show that `title` is under way, then what came of it and how long it took."""
-        stage = Stage()
         started_s = time.monotonic()
         if self._console.is_terminal:
-            with self._console.status(f"{title} ..."):
+            with self._console.status(f"{title} ...") as status:
+                stage = Stage(title, status.update)
                 yield stage
         else:
             self._line(f"{title} ...")
+            stage = Stage(title, _Seldom(self._line))
             yield stage
         self.seconds[title] = taken_s = time.monotonic() - started_s
         self._line(f"[bold]{title:<26}[/]{taken_s:6.1f} s   {'; '.join(stage.notes)}")
