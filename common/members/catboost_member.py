@@ -13,20 +13,21 @@ from catboost import CatBoost, Pool
 from common.members import MAX_ROUNDS, PATIENCE_ROUNDS, Fitted, Fold, Margin, Matrix, OnRound, Trial, Vector
 
 DEFAULTS: Mapping[str, float] = {
-    "learning_rate": 0.1,
+    "learning_rate": 0.06,
     "depth": 6,
-    "l2_leaf_reg": 3.0,
-    "random_strength": 1.0,
+    "l2_leaf_reg": 5.0,
+    "random_strength": 0.5,
     "subsample": 0.8,
-    "rsm": 0.6,
+    "rsm": 0.8,
 }
 
-CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.2, "depth": 4}
+CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.15, "depth": 4}
 
 _FIXED = {
     "loss_function": "Logloss",
     "bootstrap_type": "Bernoulli",
     "boosting_type": "Plain",
+    "boost_from_average": True,
     "border_count": 128,
     "leaf_estimation_iterations": 1,
     "allow_writing_files": False,
@@ -40,7 +41,7 @@ _OF_THE_RUN = ("model_guid", "train_finish_time")
 def search_space(trial: Trial) -> dict[str, Any]:
     """What a search may try: `DEFAULTS` lies inside."""
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.15, log=True),
         "depth": trial.suggest_int("depth", 4, 7),
         "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 1.0, 30.0, log=True),
         "random_strength": trial.suggest_float("random_strength", 0.1, 3.0, log=True),

@@ -14,15 +14,16 @@ import numpy as np
 from common.members import MAX_ROUNDS, PATIENCE_ROUNDS, Fitted, Fold, Margin, Matrix, OnRound, Trial, Vector
 
 DEFAULTS: Mapping[str, float] = {
-    "learning_rate": 0.1,
-    "num_leaves": 24,
-    "min_child_samples": 60,
+    "learning_rate": 0.05,
+    "num_leaves": 16,
+    "min_child_samples": 100,
     "subsample": 0.8,
-    "colsample_bytree": 0.6,
-    "reg_lambda": 3.0,
+    "colsample_bytree": 0.3,
+    "reg_lambda": 10.0,
+    "path_smooth": 20.0,
 }
 
-CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.2, "num_leaves": 8}
+CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.15, "num_leaves": 8}
 
 _FIXED = {
     "objective": "binary",
@@ -39,12 +40,13 @@ _FIXED = {
 def search_space(trial: Trial) -> dict[str, Any]:
     """What a search may try: `DEFAULTS` lies inside."""
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
-        "num_leaves": trial.suggest_int("num_leaves", 8, 64, log=True),
-        "min_child_samples": trial.suggest_int("min_child_samples", 10, 300, log=True),
-        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
-        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 30.0, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.15, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 8, 40, log=True),
+        "min_child_samples": trial.suggest_int("min_child_samples", 20, 400, log=True),
+        "subsample": trial.suggest_float("subsample", 0.4, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.15, 0.8),
+        "reg_lambda": trial.suggest_float("reg_lambda", 1.0, 50.0, log=True),
+        "path_smooth": trial.suggest_float("path_smooth", 1.0, 100.0, log=True),
     }
 
 

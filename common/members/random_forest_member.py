@@ -27,7 +27,7 @@ STEP_TREES = 10
 DEFAULTS: Mapping[str, float] = {
     "max_depth": 9,
     "min_samples_leaf": 30,
-    "max_features": 0.15,
+    "max_features": 0.2,
     "max_samples": 0.3,
     "smoothing": 2.0,
 }
@@ -42,8 +42,8 @@ def search_space(trial: Trial) -> dict[str, Any]:
     """What a search may try: `DEFAULTS` lies inside."""
     return {
         "max_depth": trial.suggest_int("max_depth", 6, 10),
-        "min_samples_leaf": trial.suggest_int("min_samples_leaf", 5, 200, log=True),
-        "max_features": trial.suggest_float("max_features", 0.05, 0.3, log=True),
+        "min_samples_leaf": trial.suggest_int("min_samples_leaf", 10, 200, log=True),
+        "max_features": trial.suggest_float("max_features", 0.08, 0.4, log=True),
         "max_samples": trial.suggest_float("max_samples", 0.1, 0.5),
         "smoothing": trial.suggest_float("smoothing", 0.5, 15.0, log=True),
     }

@@ -13,15 +13,15 @@ import xgboost as xgb
 from common.members import MAX_ROUNDS, PATIENCE_ROUNDS, Fitted, Fold, Margin, Matrix, OnRound, Trial, Vector
 
 DEFAULTS: Mapping[str, float] = {
-    "learning_rate": 0.1,
+    "learning_rate": 0.05,
     "max_depth": 5,
-    "min_child_weight": 5.0,
+    "min_child_weight": 20.0,
     "subsample": 0.8,
-    "colsample_bytree": 0.6,
-    "reg_lambda": 3.0,
+    "colsample_bytree": 0.3,
+    "reg_lambda": 10.0,
 }
 
-CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.2, "max_depth": 3}
+CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.15, "max_depth": 3}
 
 _FIXED = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "max_bin": 128}
 
@@ -29,12 +29,12 @@ _FIXED = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method
 def search_space(trial: Trial) -> dict[str, Any]:
     """What a search may try: `DEFAULTS` lies inside."""
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
-        "max_depth": trial.suggest_int("max_depth", 3, 7),
-        "min_child_weight": trial.suggest_float("min_child_weight", 1.0, 50.0, log=True),
-        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
-        "reg_lambda": trial.suggest_float("reg_lambda", 0.5, 30.0, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.15, log=True),
+        "max_depth": trial.suggest_int("max_depth", 3, 6),
+        "min_child_weight": trial.suggest_float("min_child_weight", 2.0, 100.0, log=True),
+        "subsample": trial.suggest_float("subsample", 0.4, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.15, 0.8),
+        "reg_lambda": trial.suggest_float("reg_lambda", 1.0, 50.0, log=True),
     }
 
 

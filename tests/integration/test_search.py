@@ -203,7 +203,7 @@ def test_an_earlier_champions_parameters_are_tried_right_after_the_defaults(tmp_
     assert second.params["max_depth"] == 3
     assert second.params["learning_rate"] < 0.9
     assert second.params["subsample"] == adapter("xgboost").DEFAULTS["subsample"]
-    assert "xgboost learning_rate: 0.2 instead of 0.9" in shown.getvalue()
+    assert "xgboost learning_rate: 0.15 instead of 0.9" in shown.getvalue()
 
 
 def test_a_latency_budget_that_no_member_meets_costs_no_trial_again_once_it_is_raised(tmp_path):
