@@ -28,12 +28,13 @@ UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 class Part(NamedTuple):
-    """What one task reads: a CSV file, or some row groups of a Parquet file."""
+    """What one task reads: a CSV file, or some row groups of a Parquet file, whose rows are known."""
 
     path: str
     format: str
     first_group: int = 0
     groups: int = 0
+    rows: int = 0
 
 
 def plan_parts(paths: Iterable[str | Path]) -> list[Part]:
@@ -152,7 +153,7 @@ def _parquet_parts(path: Path) -> list[Part]:
         rows += footer.row_group(group).num_rows
         last = group + 1 == footer.num_row_groups
         if rows and (rows >= PART_ROWS or last):
-            parts.append(Part(str(path), "parquet", first, group + 1 - first))
+            parts.append(Part(str(path), "parquet", first, group + 1 - first, rows))
             first, rows = group + 1, 0
     return parts
 

@@ -94,7 +94,8 @@ def make_store(
     made = Made()
     paths: list[str] = []
     shared = ray.put(history)
-    tasks = ranges_of(log.sizes, _events_of_task(int(log.sizes.sum()), cpus))
+    done, total = 0, int(log.sizes.sum())
+    tasks = ranges_of(log.sizes, _events_of_task(total, cpus))
     for row in rows_of_tasks(
         [task._asdict() for task in tasks],
         _replay,
@@ -108,7 +109,8 @@ def make_store(
             paths.append(row["path"])
         for name in ("users", "sessions", "censored", "unlabelled"):
             setattr(made, name, getattr(made, name) + row[name])
-        told(row["events"])
+        done += row["events"]
+        told(done, total)
     for path in log.paths:
         Path(path).unlink()
     made.sizes = _put_in_order(paths, len(edges_us) + 1, store)

@@ -99,6 +99,7 @@ def _read(
             quarantine_dir=state.quarantine,
             max_quarantine_ratio=max_quarantine_ratio,
             bounds=bounds,
+            told=lambda done, total: stage.show(f"{done:,} of {total:,} rows"),
         )
         stage.note(_read_note(log.report))
     require_purchases(log.report)
@@ -109,8 +110,8 @@ def _make(log: SortedLog, horizon_us: int, known: Catalog, work: Path, stage: St
     """Write a complete store to `work / "store"`; its manifest last."""
     (work / "points").mkdir()
     (work / "store").mkdir()
-    names = _names(log)
-    history = ContinuedHistory(known, merged(log.day_counts()))
+    days = merged(log.day_counts())
+    history = ContinuedHistory(known, days)
     outages = find_outages(log.activity)
     made = make_store(
         log,
@@ -119,15 +120,16 @@ def _make(log: SortedLog, horizon_us: int, known: Catalog, work: Path, stage: St
         work=work / "points",
         store=work / "store",
         cpus=int(ray.cluster_resources().get("CPU", 1)),
+        told=lambda done, total: stage.show(f"{done:,} of {total:,} events"),
     )
-    _write_manifest(work / "store", log.report, made, names, outages)
+    _write_manifest(work / "store", log.report, made, _names(days), outages)
     size = sum(file.stat().st_size for file in (work / "store").rglob("*") if file.is_file())
     stage.note(f"{sum(made.sizes):,} in {size / 2**20:,.0f} MiB on disk")
 
 
-def _names(log: SortedLog) -> dict[str, int]:
-    """How many products, brands and categories the log names."""
-    keys = pa.chunked_array([table["key"].unique() for table in log.day_counts()], pa.string()).unique()
+def _names(days: pa.Table) -> dict[str, int]:
+    """How many products, brands and categories the counts of days name."""
+    keys = days["key"].unique()
     return {name: int(pc.sum(pc.starts_with(keys, prefix)).as_py() or 0) for name, prefix in _NAMES.items()}
 
 

@@ -27,11 +27,11 @@ from common.quarantine import MAX_RATIO, ReadReport, collect, digest
 from training.activity import Activity
 from training.ends import span_of
 
-Told = Callable[[int], None]
-"""Told how many more rows are done."""
+Told = Callable[[int, int], None]
+"""Told how many rows are done, of how many."""
 
 
-def untold(rows: int) -> None:
+def untold(done: int, total: int) -> None:
     """Show nothing."""
 
 
@@ -77,7 +77,7 @@ def read_events(
         quarantine_dir: where the rows that are no events are written.
         max_quarantine_ratio: the share of such rows above which the log is refused.
         bounds: rows of another time are set aside.
-        told: shows progress.
+        told: shows progress where the number of rows is known beforehand, as in Parquet.
 
     Raises:
         EventLogError: the log is missing, unreadable, empty, or breaks the schema too often.
@@ -122,14 +122,18 @@ def rows_of_tasks(
 def _sort(parts: Sequence[Part], directory: Path, quarantine_dir: Path, bounds: Bounds, told: Told) -> SortedLog:
     files: list[str] = []
     sizes = np.zeros(BUCKETS, np.int64)
+    total = sum(part.rows for part in parts)
 
     def digests() -> Iterator[pa.Table]:
-        rows = [part._asdict() for part in parts]
-        for row in rows_of_tasks(rows, _sort_part, directory=str(directory), bounds=tuple(bounds)):
+        done = 0
+        items = [part._asdict() for part in parts]
+        for row in rows_of_tasks(items, _sort_part, directory=str(directory), bounds=tuple(bounds)):
             if row["path"]:
                 files.append(row["path"])
                 sizes[:] += np.frombuffer(row["sizes"], np.int64)
-            told(row["rows"])
+            done += row["rows"]
+            if total:
+                told(done, total)
             with pa.ipc.open_stream(row["digest"]) as stream:
                 yield stream.read_all()
 
