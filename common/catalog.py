@@ -88,6 +88,7 @@ class CatalogHistory:
             through_day += [start.through_day, *new_days.tolist()]
             days += range(start.days, start.days + len(new_days) + 1)
         self.days = days
+        self.through_day = through_day
         self.keys, self.entries = rolled(facts, through_day, days)
         self._row_of: dict[str, int] | None = None
 
@@ -104,7 +105,7 @@ class CatalogHistory:
 
         For a time on or before the first day that is known, the first catalog: it is the oldest there is.
         """
-        return Catalog(self, max(bisect_left(self.entries.through_day, day_of(time_us)) - 1, 0))
+        return Catalog(self, max(bisect_left(self.through_day, day_of(time_us)) - 1, 0))
 
     def positions(self, times_us: NDArray[np.int64]) -> NDArray[np.int32]:
         """`as_of` for many times: the position of each one's catalog, int32 (n,)."""
@@ -150,7 +151,7 @@ class Catalog:
         self.history = history
         self.position = position
         self.days = history.days[position]
-        self.through_day = int(history.entries.through_day[position])
+        self.through_day = history.through_day[position]
 
     @classmethod
     def empty(cls) -> "Catalog":

@@ -39,9 +39,9 @@ class Asks(NamedTuple):
     session: Codes
     category: Codes
     brand: Codes
-    hour: Codes
-    day_of_week: Codes
-    is_weekend: Codes
+    hour: NDArray[np.int64]
+    day_of_week: NDArray[np.int64]
+    is_weekend: NDArray[np.int64]
     price: NDArray[np.float64]
 
 

@@ -16,14 +16,14 @@ in which it is written, and a vector is float32: the same bits whoever computes 
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain, count
+from itertools import accumulate, chain, count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.catalog import Catalog, CatalogHistory
-from common.catalog_state import EMPTY_SHOP, ENTITIES, FIGURES, PRODUCT, fill_rates
+from common.catalog_state import EMPTY_SHOP, ENTITIES, FIGURES, PRODUCT, Entries, fill_rates
 from common.compiled import compiled
 from common.events import Decision, Event
 from common.feature_inputs import Asks, Events, ask_of, empty_events, split
@@ -35,6 +35,8 @@ from common.window import MAX_EVENTS
 
 Vector = NDArray[np.float32]
 Matrix = NDArray[np.float32]
+Rows = NDArray[np.int32]
+Positions = NDArray[np.int32]
 
 _NO_EVENTS: tuple[tuple[Any, ...], ...] = ((),) * len(Event._fields)
 
@@ -76,7 +78,7 @@ def vectors(decisions: Sequence[Decision], windows: Sequence[Sequence[Event]], c
     return X
 
 
-def columnar(events: Events, asks: Asks, history: CatalogHistory, rows: NDArray[np.int32]) -> Matrix:
+def columnar(events: Events, asks: Asks, history: CatalogHistory, rows: Rows) -> Matrix:
     """The vectors of many questions about the events of many users, float32 (n, f).
 
     Args:
@@ -118,36 +120,39 @@ def _columns(decisions: Sequence[Decision], windows: Sequence[Sequence[Event]]) 
         brand[n:],
         np.array(prices, np.float64),
     )
-    end = np.cumsum(sizes, dtype=np.int64)
+    end = np.array(list(accumulate(sizes)), np.int64)
+    as_of, hour, day_of_week, is_weekend = np.array((as_of_us, hours, days, weekends), np.int64)
     asks = Asks(
         end - sizes,
         end,
-        np.array(as_of_us, np.int64),
+        as_of,
         product[:n],
         session[:n],
         category[:n],
         brand[:n],
-        np.array(hours, np.int32),
-        np.array(days, np.int32),
-        np.array(weekends, np.int32),
+        hour,
+        day_of_week,
+        is_weekend,
         np.array(asked_prices, np.float64),
     )
     return events, asks
 
 
-def _fill(X: Matrix, events: Events, asks: Asks, entries: Any, rows: NDArray[np.int32], positions: Any) -> None:
-    _fill_rows(X, events, asks, entries, rows, positions, np.array(EMPTY_SHOP))
+def _fill(X: Matrix, events: Events, asks: Asks, entries: Entries, rows: Rows, positions: Positions) -> None:
+    # without names: numba looks into a plain tuple in half the time, and a lone question would notice
+    _fill_rows(X, tuple(events), tuple(asks), tuple(entries), rows, positions)
 
 
 @compiled
-def _fill_rows(X: Any, events: Any, asks: Any, entries: Any, rows: Any, positions: Any, empty_shop: Any) -> None:
+def _fill_rows(X: Any, of_events: Any, of_asks: Any, of_entries: Any, rows: Any, positions: Any) -> None:
     """Write the vector of every question: the definition, group by group."""
+    events, asks, entries = Events(*of_events), Asks(*of_asks), Entries(*of_entries)
     x = np.empty(WIDTH)
     session, past, cart = empty_events(MAX_EVENTS + 1), empty_events(MAX_EVENTS + 1), empty_cart()
     figures = np.zeros((len(ENTITIES), len(FIGURES)))
-    rates = np.zeros((len(ENTITIES) + 1, len(empty_shop)))
-    for rate in range(len(empty_shop)):
-        rates[-1, rate] = empty_shop[rate]
+    rates = np.zeros((len(ENTITIES) + 1, len(EMPTY_SHOP)))
+    for rate in range(len(EMPTY_SHOP)):
+        rates[-1, rate] = EMPTY_SHOP[rate]
     for i in range(len(X)):
         ask = ask_of(asks, i)
         n, n_past = split(events, asks.start[i], asks.end[i], ask, session, past)

@@ -79,8 +79,8 @@ def asked_at(log: Log, at: NDArray[np.int64]) -> Asked:
 def vectors_of(log: Log, asked: Asked, history: CatalogHistory) -> Matrix:
     """The vector of every question, as it was at that instant: float32 (n, f)."""
     start, end = windows(log.events.time_us, log.first, asked.user, asked.as_of_us)
-    day_of_week = ((asked.as_of_us // DAY_US + _THURSDAY) % 7).astype(np.int32)
-    hour = (asked.as_of_us % DAY_US // HOUR_US).astype(np.int32)
+    day_of_week = (asked.as_of_us // DAY_US + _THURSDAY) % 7
+    hour = asked.as_of_us % DAY_US // HOUR_US
     asks = Asks(
         start,
         end,
@@ -91,7 +91,7 @@ def vectors_of(log: Log, asked: Asked, history: CatalogHistory) -> Matrix:
         asked.brand,
         hour,
         day_of_week,
-        (day_of_week >= _SATURDAY).astype(np.int32),
+        (day_of_week >= _SATURDAY).astype(np.int64),
         asked.price,
     )
     return columnar(log.events, asks, history, _rows_of(log, asks, history))
