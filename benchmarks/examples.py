@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.memory import memory_watched
-from common.clock import DAY_US, from_datetime
+from common.clock import DAY_US, from_datetime, now_us
 from training.cluster import prepare, ray_cluster
 from training.progress import Progress
 from training.shop.traffic import Plan
@@ -132,6 +132,7 @@ def _measured(title: str, log: Path, scratch: Path) -> Made:
             horizon_us=DAY_US,
             max_quarantine_ratio=0.01,
             progress=Progress(Console(quiet=True)),
+            now_us=now_us(),
         )
         spent_s = time.perf_counter() - started_s
     store = read.examples.store.path

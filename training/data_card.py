@@ -1,7 +1,7 @@
 """What a bundle says of the data that it was learned from, for whoever meets it later."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +10,8 @@ from common.events import Event
 from common.replay import decision_of
 from training.evaluation import SLICES
 from training.examples import Examples
+from training.log import Log
 from training.split import PARTS, Split
-
-if TYPE_CHECKING:
-    from training.log import Log
 
 NEWEST_ROWS = 10_000
 """Among so many of the newest examples a sample request is looked for."""
@@ -22,7 +20,7 @@ MAX_DAILY = 62
 """A log of more days has its rates told by the week."""
 
 
-def data_card(log: "Log", split: Split, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def data_card(log: Log, split: Split, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Files, rows, times, what has no label and why, rates over time, parts, and a request that fits the shop."""
     examples, report = log.examples, log.report
     return {

@@ -46,11 +46,6 @@ class Examples:
     def __len__(self) -> int:
         return len(self.y)
 
-    @property
-    def X(self) -> Matrix:  # noqa: N802 - a matrix
-        """Every vector, float32 (n, f)."""
-        return self.x(slice(None))
-
     def x(self, rows: Rows) -> Matrix:
         """The vectors of some rows, float32 (m, f)."""
         return self.store.x(rows)

@@ -20,7 +20,6 @@ from common.eventlog import Bounds
 from common.log_files import find_files
 from common.log_values import PAST_TIME_US
 from common.quarantine import FILE, ReadReport
-from training.data_card import data_card as data_card
 from training.example_making import Labels, Made, make_store
 from training.example_shelf import MANIFEST, identity_of, making, manifest_of, shelve
 from training.examples import Examples, open_examples
@@ -51,8 +50,8 @@ def read_log(
     horizon_us: int,
     max_quarantine_ratio: float,
     progress: Progress,
+    now_us: int,
     known: Catalog | None = None,
-    now_us: int = PAST_TIME_US,
 ) -> Log:
     """Read a log and replay it into examples, or open those that the same log was made into before.
 
@@ -62,8 +61,8 @@ def read_log(
         horizon_us: how long after as_of a purchase counts.
         max_quarantine_ratio: the share of rows that are no events above which the log is refused.
         progress: shows it.
-        known: the catalog of the bundle that these examples will judge.
         now_us: the present; rows more than `MAX_AHEAD_US` later are no events.
+        known: the catalog of the bundle that these examples will judge.
 
     Raises:
         EventLogError: the log cannot be used, or no decision point of it has a label.

@@ -22,6 +22,8 @@ from training.progress import Progress
 from training.state import State
 
 ORDER = [(name, "ascending") for name in ("as_of_us", "user", "session", "product", "kind")]
+ALL = slice(None)
+NOW_US = (17_014 + 100) * DAY_US
 TEXTS = ["user", "session", "product", "category", "brand", "price", "as_of_us", "kind", "label"]
 
 
@@ -46,7 +48,12 @@ def path(users, tmp_path) -> Path:
 def made(path: Path, name: str = "state", **options: object) -> Log:
     """The examples of a log in a state directory beside it."""
     state = State(path.parent / name, "sqlite:///none")
-    arguments = {"horizon_us": DAY_US, "max_quarantine_ratio": 0.01, "progress": Progress(Console(quiet=True))}
+    arguments = {
+        "horizon_us": DAY_US,
+        "max_quarantine_ratio": 0.01,
+        "progress": Progress(Console(quiet=True)),
+        "now_us": NOW_US,
+    }
     return read_log([path], state=state, **{**arguments, **options})
 
 
@@ -68,8 +75,8 @@ def test_examples_are_those_of_a_replay_in_one_process_however_the_work_is_cut(u
 
     assert len(whole.store.sizes) == 1 < len(cut.store.sizes)
     for examples in (whole, cut):
-        assert np.array_equal(examples.X, x_matrix(expected))
-        assert examples.table(TEXTS, slice(None)).to_pylist() == expected.select(TEXTS).to_pylist()
+        assert np.array_equal(examples.x(ALL), x_matrix(expected))
+        assert examples.table(TEXTS, ALL).to_pylist() == expected.select(TEXTS).to_pylist()
         assert examples.y.tolist() == expected["label"].to_pylist()
         assert examples.counts["users"] == len(users)
     assert np.array_equal(whole.user, cut.user)
@@ -88,10 +95,11 @@ def test_the_same_log_is_made_into_examples_once(path, monkeypatch):
         horizon_us=DAY_US,
         max_quarantine_ratio=0.01,
         progress=Progress(Console(quiet=True)),
+        now_us=NOW_US,
     ).examples
 
     assert again.store.identity == first.store.identity
-    assert np.array_equal(again.X, first.X)
+    assert np.array_equal(again.x(ALL), first.x(ALL))
 
 
 def test_another_horizon_another_catalog_and_other_content_are_other_examples(path):
@@ -170,8 +178,8 @@ def test_a_fold_is_loaded_from_the_store_in_a_worker(path):
 
     fold = ray.get(ray.remote(lambda: source.load()).remote())
 
-    assert np.array_equal(fold.X, examples.X[fit])
-    assert np.array_equal(fold.X_valid, examples.X[valid])
+    assert np.array_equal(fold.X, examples.x(ALL)[fit])
+    assert np.array_equal(fold.X_valid, examples.x(ALL)[valid])
     assert np.array_equal(fold.y, examples.y[fit])
     assert np.array_equal(fold.y_valid, examples.y[valid])
     assert fold.weight.tolist() == np.linspace(1.0, 2.0, 700).tolist()
