@@ -17,6 +17,19 @@ INTERRUPTED = 130
 TRIALS = 8
 TIME_BUDGET_S = 45.0
 SEED = 7
+HALF_LIFE_DAYS = 45.0
+MARGIN, CONTACT_COST = 1.0, 0.1
+
+_EXAMPLES = """examples:
+  python -m training simulate --out shop.parquet --truth shop-truth.parquet
+  python -m training train --events logs/ --promote
+  python -m training list
+  python -m training evaluate --events next-month.parquet --version champion challenger
+  python -m training promote 7
+  python -m training rollback
+
+Everything is kept below CARTCAST_STATE_DIR (state); MLFLOW_TRACKING_URI names a registry elsewhere, RAY_ADDRESS a
+running cluster. Exit codes: 0 done, 2 an error that the last line names, 130 interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,9 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description="From a shop's event log to a registered bundle of four calibrated models.",
-        epilog="CARTCAST_STATE_DIR (state) is where everything is kept, MLFLOW_TRACKING_URI the registry if it is not "
-        "there, RAY_ADDRESS a running cluster. Exit codes: 0 done, 2 an error that the last line names, "
-        "130 interrupted.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
@@ -55,19 +67,38 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train = commands.add_parser(
         "train",
         help="fit a bundle on an event log and register it",
-        description="Read the log, search each model's parameters, fit, calibrate, weigh, evaluate on the untouched "
-        "last part, and register the bundle as challenger.",
-        epilog="Ctrl-C during the search keeps what it found: the same command with --resume goes on, and with "
-        "--resume --time-budget-s 0 it goes on to the final fits with the best so far.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Read the log, search each model's parameters, judge the recipe on the untouched last part, fit\n"
+        "it on everything, and register the bundle as challenger. A report is written below state/reports.",
+        epilog=_TRAIN_EXAMPLES,
     )
     _add_log_arguments(train)
+    _add_horizon(train)
     _add_search_arguments(train)
     train.add_argument(
         "--truth", type=Path, metavar="PATH", help="true probabilities of a simulated shop, to be judged beside"
     )
-    train.add_argument("--resume", action="store_true", help="continue a search that was interrupted or killed")
-    train.add_argument("--promote", action="store_true", help="make it the champion if it passes the gates")
+    train.add_argument(
+        "--resume", action="store_true", help="continue a search that was interrupted or killed, trials counted"
+    )
+    train.add_argument(
+        "--promote",
+        action="store_true",
+        help="make it the champion if it passes the gates: better than the base rates, calibrated, fast enough, and "
+        "not more than 1 %% worse than the champion on points that neither has learned",
+    )
     train.set_defaults(run=_command("train"))
+
+
+_TRAIN_EXAMPLES = """examples:
+  train --events logs/ --promote                      retrain and take over, if it is not worse than what serves
+  train --events logs/ --trials 60 --time-budget-s 1800   search longer: worth it once, the next run starts from it
+  train --events logs/ --latency-budget-ms 2          no member may take more than 2 ms for 32 rows
+  train --events logs/ --margin 12 --contact-cost 0.5 what a purchase earns and a contact costs, in your currency
+
+Ctrl-C during the search keeps what it found: the same command with --resume goes on, and with --resume
+--time-budget-s 0 it goes on to the final fits with the best so far. Refused by a gate? The last line says which, by
+how much, and what to do; docs/promotion.md has the reasons."""
 
 
 def _add_log_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -80,13 +111,6 @@ def _add_log_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         help="event logs: Parquet, CSV or CSV.gz files, or directories of them",
     )
     parser.add_argument(
-        "--label-horizon-h",
-        type=_positive,
-        default=24.0,
-        metavar="H",
-        help="a purchase within so many hours is what is predicted (default: %(default)s)",
-    )
-    parser.add_argument(
         "--max-quarantine-ratio",
         type=_share,
         default=0.01,
@@ -94,6 +118,16 @@ def _add_log_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         help="refuse a log of which more rows than this share break the schema (default: %(default)s)",
     )
     parser.add_argument("--address", help="a running Ray cluster, also RAY_ADDRESS; a new local one if not given")
+
+
+def _add_horizon(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label-horizon-h",
+        type=_positive,
+        default=24.0,
+        metavar="H",
+        help="a purchase within so many hours is what is predicted (default: %(default)s)",
+    )
 
 
 def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +144,33 @@ def _add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=SEED, metavar="N", help="of the searches and the fits (default: %(default)s)"
     )
+    parser.add_argument(
+        "--latency-budget-ms",
+        type=_positive,
+        metavar="MS",
+        help="what a member may take for 32 rows on one thread; slower trials cannot win (default: no limit)",
+    )
+    parser.add_argument(
+        "--half-life-days",
+        type=_not_negative,
+        default=HALF_LIFE_DAYS,
+        metavar="DAYS",
+        help="points weigh half as much when they are so much older; 0: all weigh the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=_positive,
+        default=MARGIN,
+        metavar="MONEY",
+        help="what a purchase earns, for the threshold by profit (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--contact-cost",
+        type=_not_negative,
+        default=CONTACT_COST,
+        metavar="MONEY",
+        help="what it costs to contact a shopper, in the same currency (default: %(default)s)",
+    )
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -125,9 +186,12 @@ def _add_ensure(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "ensure",
         help="train and promote a champion unless there is one",
         description="Make sure that there is a champion to serve. Without --events one is trained on a simulated shop "
-        "if there is none yet; with --events, if the champion was not trained on exactly these.",
+        "if there is none yet; with --events, if the champion was not trained on exactly these: files are told by what "
+        "they hold, so that a moved or touched one is the same and an edited one is not. A new one takes over if it "
+        "passes its own gates; a champion of another log has no say.",
     )
     _add_log_arguments(ensure, required=False)
+    _add_horizon(ensure)
     _add_search_arguments(ensure)
     ensure.set_defaults(run=_command("ensure"))
 
@@ -135,24 +199,55 @@ def _add_ensure(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     evaluate = commands.add_parser(
         "evaluate",
-        help="judge a registered bundle by another log",
-        description="Replay a log and print the bundle's figures on all its decision points whose label is known.",
+        help="judge registered bundles by a log",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Replay a log and print a bundle's figures on its labelled points that the bundle has not\n"
+        "learned, with 95 % intervals. Several versions are also compared on the points that all were judged by.",
+        epilog="examples:\n"
+        "  evaluate --events next-month.parquet                          the champion\n"
+        "  evaluate --events next-month.parquet --version champion challenger   paired: who is better, and how surely",
     )
     _add_log_arguments(evaluate)
-    evaluate.add_argument("--version", default="champion", help="a bundle version, its number or an alias (champion)")
+    evaluate.add_argument(
+        "--version",
+        nargs="+",
+        default=["champion"],
+        metavar="VERSION",
+        help="bundle versions, their numbers or aliases; the others are compared with the first (default: champion)",
+    )
+    evaluate.add_argument(
+        "--include-learned",
+        action="store_true",
+        help="judge also by points that it has learned: the figures flatter it and are marked so",
+    )
     evaluate.add_argument("--truth", type=Path, metavar="PATH", help="true probabilities of a simulated shop")
     evaluate.add_argument("--json", type=Path, metavar="PATH", help="write the figures here, too")
     evaluate.set_defaults(run=_command("evaluate"))
 
 
 def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    promote = commands.add_parser("promote", help="make a registered bundle the champion")
+    promote = commands.add_parser(
+        "promote",
+        help="make a registered bundle the champion",
+        description="Check the gates that were asked when it was trained, compare it with the present champion on the "
+        "points that both held out, and make it the champion. A refusal names the gate, the figure, the limit and what "
+        "to do; docs/promotion.md has the reasons.",
+    )
     promote.add_argument("version", help="a bundle version, its number or an alias")
-    promote.add_argument("--force", action="store_true", help="even if it missed a gate when it was trained")
+    promote.add_argument("--force", action="store_true", help="even if it misses a gate")
     promote.set_defaults(run=_command("promote"))
-    rollback = commands.add_parser("rollback", help="make the previous champion the champion again")
+    rollback = commands.add_parser(
+        "rollback",
+        help="make the previous champion the champion again",
+        description="The champion before becomes the champion again; done twice, it is undone. Asks no gates.",
+    )
     rollback.set_defaults(run=_command("rollback"))
-    listing = commands.add_parser("list", help="show the registered bundles, newest first")
+    listing = commands.add_parser(
+        "list",
+        help="show the registered bundles, newest first",
+        description="Number, version, when registered, aliases, what days it learned from, its figures on the last "
+        "part before it learned that, and the gates that it missed.",
+    )
     listing.set_defaults(run=_command("list_versions"))
 
 

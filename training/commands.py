@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from common.bundle import Bundle, open_bundle
 from common.catalog import Catalog
-from common.clock import HOUR_US, from_datetime, now_us, to_iso
+from common.clock import HOUR_US, SECOND_US, from_datetime, now_us, to_iso
 from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
 from common.log_files import plan_parts
@@ -22,7 +22,12 @@ from training.found import SearchSettings
 from training.progress import Progress
 from training.shop.traffic import Plan
 from training.simulate import DEFAULT_START, simulate
+from training.sources import same_log, sources_of
 from training.state import State
+
+if TYPE_CHECKING:
+    from training.registry import Registered
+    from training.review import Review
 
 SHOP_EVENTS = 100_000
 
@@ -39,62 +44,66 @@ def ensure(given: argparse.Namespace) -> None:
     prepare(given.address, state.ray_token)
     events: list[Path] = given.events or []
     champion = _usable_champion(state, console, may_replace=bool(events))
-    if champion is not None and (not events or champion.manifest.data.get("sources") == _sources(events)):
+    if champion is not None and (not events or _learned(champion, events, given)):
         console.print(f"champion {champion.version} is there")
         return
     truth = None
     if not events:
         events, truth = [state.directory / "shop" / "events.parquet"], state.directory / "shop" / "truth.parquet"
         _simulate(events[0], truth, seed=given.seed, console=console)
-    _train(given, events, truth, resume=False, promote=True)
+    bundle, _ = _train(given, events, truth, resume=False, promote=False)
+    from training.promotion import promote_sound
+    from training.registry import Registry
+
+    # the operator named the log that is to be served: a champion of another one has no say
+    console.print(f"champion is now {promote_sound(Registry(state), bundle).version}")
 
 
 def evaluate(given: argparse.Namespace) -> None:
-    """Judge a registered bundle by all decision points of a log."""
+    """Judge registered bundles by a log."""
     state = State.from_environment()
     state.make()
     prepare(given.address, state.ray_token)
     plan_parts(given.events)
-    bundle = _registered_bundle(state, given.version)
-    from training.judgement import judge_bundle
-    from training.log import read_log
+    bundles = [_registered_bundle(state, name) for name in given.version]
     from training.report import quality_table
+    from training.review import side_by_side, side_by_side_table, title
 
-    progress = Progress(_console())
+    console = Console(highlight=False)
     with ray_cluster(given.address):
-        log = read_log(
-            given.events,
-            state=state,
-            horizon_us=_horizon_us(given),
-            max_quarantine_ratio=given.max_quarantine_ratio,
-            progress=progress,
-            known=Catalog.read(bundle.file("catalog.parquet")),
-        )
-    with progress.stage("evaluate"):
-        metrics = judge_bundle(bundle, log.examples, given.truth)
-    Console(highlight=False).print(quality_table(metrics, title=f"{bundle.version} on all points of the log"))
+        reviews = [_review(bundle, given, state) for bundle in bundles]
+    for of in reviews:
+        console.print(quality_table(of.metrics, title=title(of)))
+    figures: dict[str, Any] = {"include_learned": given.include_learned}
+    if len(reviews) == 1:
+        figures |= {"version": reviews[0].version, **reviews[0].metrics}
+    else:
+        compared = side_by_side(reviews)
+        console.print(side_by_side_table(compared))
+        figures |= {"versions": {of.version: of.metrics for of in reviews}, "side_by_side": compared}
     if given.json is not None:
-        given.json.write_text(json.dumps({"version": bundle.version, **metrics}, indent=1), encoding="utf-8")
+        given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def promote(given: argparse.Namespace) -> None:
     """Make a registered bundle the champion."""
-    from training.promotion import require_passed
+    from training.promotion import promote_registered
     from training.registry import Registry
 
-    registry = Registry(State.from_environment())
-    chosen = registry.find(given.version)
-    bundle = open_bundle(registry.fetch(chosen), feature_schema=SCHEMA_HASH)
-    if not given.force:
-        require_passed(bundle, bundle.manifest.metrics.get("missed_gates", []))
-    print(f"champion is now {registry.promote(chosen.number).version}")
+    promoted, note = promote_registered(Registry(State.from_environment()), given.version, force=given.force)
+    print(note)
+    print(f"champion is now {promoted.version}")
 
 
 def rollback(_given: argparse.Namespace) -> None:
-    """Make the previous champion the champion again."""
-    from training.registry import Registry
+    """Make the previous champion the champion again, if this code can still serve it."""
+    from training.registry import PREVIOUS, Registry
 
-    print(f"champion is now {Registry(State.from_environment()).rollback().version}")
+    registry = Registry(State.from_environment())
+    previous = next((entry for entry in registry.versions() if PREVIOUS in entry.aliases), None)
+    if previous is not None:
+        open_bundle(registry.fetch(previous), feature_schema=SCHEMA_HASH)
+    print(f"champion is now {registry.rollback().version}")
 
 
 def list_versions(_given: argparse.Namespace) -> None:
@@ -115,9 +124,27 @@ def list_versions(_given: argparse.Namespace) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
+def _review(bundle: Bundle, given: argparse.Namespace, state: State) -> "Review":
+    from training.log import read_log
+    from training.review import review
+
+    progress = Progress(_console())
+    log = read_log(
+        given.events,
+        state=state,
+        horizon_us=bundle.manifest.label_horizon_s * SECOND_US,
+        max_quarantine_ratio=given.max_quarantine_ratio,
+        progress=progress,
+        known=Catalog.read(bundle.file("catalog.parquet")),
+        now_us=now_us(),
+    )
+    with progress.stage(f"evaluate {bundle.version}"):
+        return review(bundle, log.examples, given.truth, include_learned=given.include_learned)
+
+
 def _train(
     given: argparse.Namespace, events: Sequence[Path], truth: Path | None, *, resume: bool, promote: bool
-) -> None:
+) -> "tuple[Bundle, Registered]":
     state = State.from_environment()
     state.make()
     prepare(given.address, state.ray_token)
@@ -127,20 +154,35 @@ def _train(
 
     options = TrainOptions(
         events=events,
-        sources=_sources(events),
+        sources=sources_of(events),
         truth=truth,
-        search=SearchSettings(trials=given.trials, time_budget_s=given.time_budget_s, seed=given.seed),
+        search=SearchSettings(
+            trials=given.trials,
+            time_budget_s=given.time_budget_s,
+            seed=given.seed,
+            latency_budget_ms=given.latency_budget_ms,
+        ),
         horizon_us=_horizon_us(given),
         max_quarantine_ratio=given.max_quarantine_ratio,
         resume=resume,
         promote=promote,
+        half_life_days=given.half_life_days or None,
+        margin=given.margin,
+        contact_cost=given.contact_cost,
     )
     progress = Progress(_console())
     with ExitStack() as stack:
         with progress.stage("start Ray") as stage:
             cpus = stack.enter_context(ray_cluster(given.address))
             stage.note(f"{cpus} CPUs")
-        run(options, state=state, cpus=cpus, progress=progress, clock=now_us)
+        return run(options, state=state, cpus=cpus, progress=progress, clock=now_us)
+
+
+def _learned(champion: Bundle, events: Sequence[Path], given: argparse.Namespace) -> bool:
+    """Whether a champion was trained on exactly these files, for the same question."""
+    manifest = champion.manifest
+    of_horizon = manifest.label_horizon_s * SECOND_US == _horizon_us(given)
+    return of_horizon and same_log(manifest.data.get("sources", []), sources_of(events))
 
 
 def _usable_champion(state: State, console: Console, *, may_replace: bool) -> Bundle | None:
@@ -188,16 +230,6 @@ def _simulate(events: Path, truth: Path, *, seed: int, console: Console) -> None
     plan = Plan(events=SHOP_EVENTS, seed=seed, start_us=from_datetime(DEFAULT_START))
     written = simulate(plan, events, truth, console=console)
     console.print(f"simulated a shop: {written.events:,} events in {events}")
-
-
-def _sources(events: Sequence[Path]) -> list[dict[str, Any]]:
-    """Which files a log is: by path, size and time of change. What is not there is found out when it is read."""
-    files = [file for path in events for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    stats = [(file, file.stat()) for file in files if file.is_file()]
-    return [
-        {"path": str(file.resolve()), "bytes": stat.st_size, "modified_us": stat.st_mtime_ns // 1_000}
-        for file, stat in stats
-    ]
 
 
 def _horizon_us(given: argparse.Namespace) -> int:

@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from common.bundle import Bundle
 from common.ensemble import DEFAULT_WEIGHTS, Vector, combine
 from training.evaluation import BASE_RATE, DEFAULT_VOTE, ENSEMBLE, SLICES, TRUTH, Points, evaluate
+from training.example_store import Rows
 from training.examples import Examples
-from training.prediction import member_probabilities
 from training.threshold import best_f1_threshold
 from training.truth import true_probabilities
 
 EVERYTHING = slice(None)
 
 
-def points_of(examples: Examples, rows: slice = EVERYTHING) -> Points:
+def points_of(examples: Examples, rows: Rows = EVERYTHING) -> Points:
     """Some examples as what candidates are judged by."""
     return Points(examples.y[rows], examples.kind[rows], examples.user[rows])
 
@@ -32,6 +31,8 @@ def judge(
     balanced_thresholds: Mapping[str, float],
     rates: Mapping[str, float],
     truth: Path | None,
+    others: Mapping[str, Vector] | None = None,
+    of_candidates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, Any]:
     """The figures of all candidates on some examples, as `training.evaluation.evaluate` gives them.
 
@@ -44,6 +45,8 @@ def judge(
         balanced_thresholds: of the ensemble, for each slice.
         rates: the base rates by name of kind.
         truth: a file of true probabilities, if there is one.
+        others: what else is judged beside, (m,) each; the champion, say.
+        of_candidates: thresholds of other candidates than the ensemble, for each slice, where their F1 is wanted.
     """
     candidates: dict[str, Vector] = {name: of_members[name] for name in weights}
     candidates[ENSEMBLE] = combine(of_members, weights)
@@ -52,23 +55,13 @@ def judge(
     candidates[BASE_RATE] = by_kind[examples.kind[rows]]
     if truth is not None:
         candidates[TRUTH] = true_probabilities(truth, examples, rows)
-    return evaluate(points_of(examples, rows), candidates, threshold=threshold, balanced_thresholds=balanced_thresholds)
-
-
-def judge_bundle(bundle: Bundle, examples: Examples, truth: Path | None) -> dict[str, Any]:
-    """The figures of a finished bundle on all examples of another log, in the form of its manifest's metrics."""
-    manifest = bundle.manifest
-    slices = judge(
-        examples,
-        EVERYTHING,
-        member_probabilities(bundle, examples.X),
-        weights=manifest.weights,
-        threshold=manifest.threshold,
-        balanced_thresholds=manifest.metrics["balanced_thresholds"],
-        rates=manifest.metrics["base_rates"],
-        truth=truth,
+    return evaluate(
+        points_of(examples, rows),
+        candidates | dict(others or {}),
+        threshold=threshold,
+        balanced_thresholds=balanced_thresholds,
+        of_candidates=of_candidates,
     )
-    return {"part": "all", "slices": slices}
 
 
 def balanced_thresholds(held_out: Points, p: Vector) -> dict[str, float]:

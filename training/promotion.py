@@ -22,9 +22,6 @@ from training.progress import Progress
 from training.registry import Registered, Registry
 
 BLOCK_ROWS = 65_536
-FORCED = "forced_past"
-"""The tag of a version that was promoted in spite of gates that it missed; it lists them."""
-
 VectorsOf = Callable[[NDArray[np.intp]], Matrix]
 """The vectors (m, f) of some rows of a bundle's holdout, by their sorted numbers (m,)."""
 
@@ -100,8 +97,6 @@ def promote_registered(registry: Registry, name: str, *, force: bool) -> tuple[R
     examined = examine(registry, bundle)
     if not force:
         require_passed(bundle.version, examined.missed)
-    elif examined.missed:
-        registry.tag(entry, {FORCED: "; ".join(sentence(gate) for gate in examined.missed)})
     return registry.promote(entry.number), examined.note
 
 

@@ -1,5 +1,7 @@
 """The command line of training, as far as it needs neither Ray nor a registry."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from training.cli import main
@@ -30,6 +32,11 @@ def test_a_missing_log_is_one_line_and_exit_code_2(command, tmp_path, capfd):
         (["train", "--events", "x", "--label-horizon-h", "0"], "above 0"),
         (["train", "--events", "x", "--max-quarantine-ratio", "2"], "from 0 to 1"),
         (["train", "--events", "x", "--time-budget-s", "-1"], "not be negative"),
+        (["train", "--events", "x", "--latency-budget-ms", "0"], "above 0"),
+        (["train", "--events", "x", "--half-life-days", "-1"], "not be negative"),
+        (["train", "--events", "x", "--margin", "0"], "above 0"),
+        (["ensure", "--contact-cost", "-0.1"], "not be negative"),
+        (["promote"], "version"),
         (["nonsense"], "invalid choice"),
     ],
 )
@@ -42,6 +49,26 @@ def test_wrong_arguments_are_explained(arguments, complaint, capsys):
 def test_every_command_has_help(command, capsys):
     assert main([command, "--help"]) == 0
     assert "usage: python -m training" in capsys.readouterr().out
+
+
+def test_what_train_is_asked_reaches_the_run(tmp_path, monkeypatch):
+    from training import commands, pipeline
+
+    log = tmp_path / "log.parquet"
+    assert main(["simulate", "--out", str(log), "--events", "1000", "--days", "5"]) == 0
+    asked = []
+    monkeypatch.setattr(pipeline, "train", lambda options, **_: asked.append(options))
+    monkeypatch.setattr(commands, "ray_cluster", lambda _address: nullcontext(2))
+    economics = ["--margin", "12", "--contact-cost", "0.5"]
+
+    assert main(["train", "--events", str(log), *economics, "--latency-budget-ms", "2", "--half-life-days", "0"]) == 0
+    assert main(["train", "--events", str(log), "--half-life-days", "30"]) == 0
+
+    first, second = asked
+    assert (first.margin, first.contact_cost, first.search.latency_budget_ms) == (12.0, 0.5, 2.0)
+    assert (first.half_life_days, second.half_life_days) == (None, 30.0)
+    assert second.search.latency_budget_ms is None
+    assert [source["path"] for source in first.sources] == [str(log.resolve())]
 
 
 def test_a_simulated_log_is_written_where_it_was_asked_for(tmp_path):
