@@ -25,8 +25,9 @@ from common.quality import UserResamples, interval, log_losses
 MARGIN = 0.01
 """How much worse a challenger's log loss may be, as a share of the champion's.
 
-Two votes of the same recipe differ by 0.3 % of the log loss on 14,000 points of a real shop, by chance alone: half the
-margin could hardly be passed there by an equal. The features that a shop's own events allow are worth 12 %.
+Two fits of one recipe that differ in the seed alone differ by 0.4 % of the log loss, give or take as much, on 14,000
+points of a real shop: half the margin could hardly be passed there by an equal. The features that a shop's own events
+allow are worth 12 %.
 """
 
 MIN_USERS, MIN_BOUGHT = 200, 50
