@@ -9,13 +9,12 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import psutil  # type: ignore[import-untyped]
 
 from common.feature_specs import SCHEMA_HASH
 from common.log_files import unreadable
@@ -24,7 +23,7 @@ KEPT = 2
 """Stores that stay on disk: that of the log trained on and that of one judged, some 320 bytes an example."""
 
 MANIFEST = "manifest.json"
-_MAKING = ".making-"
+_MAKING, _LOCK = ".making-", "lock"
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -48,15 +47,15 @@ def making(shelf: Path) -> Iterator[Path]:
     """A directory to make a store in; removed at the end, whatever happened, with all that was not moved out of it."""
     shelf.mkdir(parents=True, exist_ok=True)
     for left in shelf.glob(f"{_MAKING}*"):
-        if not psutil.pid_exists(int(left.name.removeprefix(_MAKING))):
-            shutil.rmtree(left, ignore_errors=True)
-    directory = shelf / f"{_MAKING}{os.getpid()}"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir()
+        remove_unless_open(left, _LOCK)
+    directory = Path(tempfile.mkdtemp(prefix=_MAKING, dir=shelf))
+    (directory / _LOCK).touch()
+    lease = Lease(directory, _LOCK)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        lease.end()
 
 
 def shelve(made: Path, shelf: Path, identity: str) -> Path:
@@ -70,19 +69,33 @@ def shelve(made: Path, shelf: Path, identity: str) -> Path:
     (target / MANIFEST).touch()
     finished = sorted((path.parent for path in shelf.glob(f"*/{MANIFEST}")), key=_last_used, reverse=True)
     for old in finished[KEPT:]:
-        _remove_unless_open(old)
+        remove_unless_open(old)
     return target
 
 
 class Lease:
-    """A store that this process has open: no other removes it."""
+    """A directory that this process has open, by a file of it: no other removes it."""
 
-    def __init__(self, store: Path) -> None:
-        self._handle = os.open(store / MANIFEST, os.O_RDONLY)
-        fcntl.flock(self._handle, fcntl.LOCK_SH)
+    def __init__(self, directory: Path, name: str = MANIFEST) -> None:
+        self._file = (directory / name).open("rb")
+        fcntl.flock(self._file, fcntl.LOCK_SH)
 
-    def __del__(self) -> None:
-        os.close(self._handle)
+    def end(self) -> None:
+        """Let the directory go; the end of the lease's life does the same."""
+        self._file.close()
+
+
+def remove_unless_open(directory: Path, name: str = MANIFEST) -> bool:
+    """Remove a directory unless a process has a lease of it; whether it was removed."""
+    try:
+        with (directory / name).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:  # it was killed before it had a lock, or another process removes it now
+        shutil.rmtree(directory, ignore_errors=True)
+    return True
 
 
 def manifest_of(store: Path) -> dict[str, Any] | None:
@@ -98,18 +111,6 @@ def manifest_of(store: Path) -> dict[str, Any] | None:
 
 def _last_used(store: Path) -> float:
     return (store / MANIFEST).stat().st_mtime
-
-
-def _remove_unless_open(store: Path) -> None:
-    handle = os.open(store / MANIFEST, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    else:
-        shutil.rmtree(store, ignore_errors=True)
-    finally:
-        os.close(handle)
 
 
 def _hash_of(file: Path) -> bytes:

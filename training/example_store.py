@@ -141,5 +141,6 @@ def _within(rows: Rows, low: int, high: int, n: int) -> Rows:
 
 def _vectors(column: pa.FixedSizeBinaryArray) -> Matrix:
     """The vectors of a column, (k, f), without a copy."""
-    flat = np.frombuffer(column.buffers()[1], np.float32, len(column) * WIDTH, column.offset * 4 * WIDTH)
-    return flat.reshape(-1, WIDTH)
+    width = column.type.byte_width // 4
+    flat = np.frombuffer(column.buffers()[1], np.float32, len(column) * width, column.offset * 4 * width)
+    return flat.reshape(len(column), width)

@@ -21,7 +21,7 @@ from common.log_files import find_files
 from common.log_values import PAST_TIME_US
 from common.quarantine import FILE, ReadReport
 from training.example_making import Labels, Made, make_store
-from training.example_shelf import MANIFEST, identity_of, making, manifest_of, shelve
+from training.example_shelf import MANIFEST, identity_of, making, manifest_of, remove_unless_open, shelve
 from training.examples import Examples, open_examples
 from training.outages import Outage, find_outages
 from training.progress import Progress, Stage
@@ -157,8 +157,8 @@ def _report_of(store: Path, quarantine: Path, bounds: Bounds) -> ReadReport | No
     if manifest is None:
         return None
     report = ReadReport(**manifest["report"])
-    if "future_time" in report.reasons or (report.last_us or 0) > bounds.latest_us:
-        shutil.rmtree(store)
+    of_another_time = "future_time" in report.reasons or (report.last_us or 0) > bounds.latest_us
+    if of_another_time and remove_unless_open(store):
         return None
     (quarantine / FILE).unlink(missing_ok=True)
     if not (store / FILE).exists():

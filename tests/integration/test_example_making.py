@@ -13,13 +13,16 @@ from rich.console import Console
 from common.catalog import Catalog, ContinuedHistory
 from common.clock import DAY_US
 from common.counting import day_counts_of
-from common.errors import EventLogError
+from common.errors import EventLogError, InputError
 from common.replay import example_table, x_matrix
 from tests.logs import canonical, raw, simulated_users
 from training import example_making
 from training.log import Log, read_log
 from training.progress import Progress
+from training.shop.traffic import Plan
+from training.simulate import simulate
 from training.state import State
+from training.truth import true_probabilities
 
 ORDER = [(name, "ascending") for name in ("as_of_us", "user", "session", "product", "kind")]
 ALL = slice(None)
@@ -132,11 +135,11 @@ def test_what_breaks_off_leaves_no_store_behind(path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             made(path)
     shelf = path.parent / "state" / "examples"
-    (shelf / ".making-999999999").mkdir()
+    (shelf / ".making-left").mkdir()
     left = sorted(shelf.iterdir())
     examples = made(path).examples
 
-    assert left == [shelf / ".making-999999999"]
+    assert left == [shelf / ".making-left"]
     assert sorted(shelf.iterdir()) == [shelf / examples.store.identity]
 
 
@@ -159,11 +162,13 @@ def test_a_row_of_the_future_is_set_aside_until_its_time_has_come(path):
     last_us = pc.max(pq.read_table(path)["event_time"].cast(pa.int64())).as_py()
 
     early = made(path, now_us=last_us - 2 * DAY_US, max_quarantine_ratio=0.9)
+    reasons, points = early.report.reasons, len(early.examples)
+    del early  # while it is held, its store stays what it is
     later = made(path, now_us=last_us)
 
-    assert set(early.report.reasons) == {"future_time"}
+    assert set(reasons) == {"future_time"}
     assert later.report.reasons == {}
-    assert len(later.examples) > len(early.examples)
+    assert len(later.examples) > points
 
 
 def test_a_log_shorter_than_the_horizon_has_no_examples(path):
@@ -202,3 +207,28 @@ def test_points_that_look_into_an_outage_have_no_label(tmp_path):
     meets = (examples.as_of_us < found.end_us) & (examples.as_of_us + DAY_US >= found.start_us)
     assert not meets.any()
     assert examples.unlabelled > 0
+
+
+def test_examples_find_their_true_probabilities(tmp_path):
+    log, truth = tmp_path / "log.parquet", tmp_path / "truth.parquet"
+    simulate(Plan(events=4_000, seed=3, start_us=17_014 * DAY_US, days=20, products=50), log, truth)
+    examples = made(log).examples
+    rows = slice(100, 900)
+
+    found = true_probabilities(truth, examples, rows)
+
+    known = pq.read_table(truth)
+    of_point = dict(
+        zip(
+            zip(*(known[name].to_pylist() for name in ("user_id", "user_session", "product_id", "kind")), strict=True),
+            known["true_probability"].to_pylist(),
+            strict=True,
+        )
+    )
+    asked = examples.table(["user", "session", "product", "kind"], rows).to_pylist()
+    keys = [(int(row["user"]), row["session"], int(row["product"]), ("view", "cart")[row["kind"]]) for row in asked]
+    assert found.tolist() == [of_point[key] for key in keys]
+
+    pq.write_table(known.slice(0, known.num_rows // 2), truth)
+    with pytest.raises(InputError, match=r"lacks .* of .* decision points"):
+        true_probabilities(truth, examples, ALL)

@@ -94,6 +94,13 @@ def test_a_night_without_purchases_is_none():
     assert find_outages(Activity(quiet.number, quiet.events, quiet.views, quiet.carts, orders)) == []
 
 
+def test_a_weekday_on_which_nobody_ever_buys_is_none():
+    shop = a_shop(days=56)
+    orders = np.where(shop.number // BINS_PER_DAY % 7 == 3, 0, shop.orders)
+
+    assert find_outages(Activity(shop.number, shop.events, shop.views, shop.carts, orders)) == []
+
+
 def test_a_crawler_that_only_views_is_none():
     shop = a_shop(views=20.0)
     crawled = (shop.number >= 1_010 * BINS_PER_DAY) & (shop.number < 1_010 * BINS_PER_DAY + 24)
