@@ -30,6 +30,7 @@ from training.found import (
 from training.outcomes import Announcer, trial_records
 from training.progress import Progress
 from training.searcher import MemberSearches, PrunedAmongPeers, Resumable
+from training.snapshots import bring_back
 from training.time_budget import OutOfTime, TimeBudget
 from training.trial import MemberTrial
 from training.warm_start import start_within
@@ -82,8 +83,8 @@ def search(
         ),
         {"cpu": state.share.threads},
     )
-    if resume:
-        tuner = tune.Tuner.restore(str(state.path), trainable, restart_errored=True)
+    if resume and bring_back(state.path):
+        tuner = tune.Tuner.restore(str(state.path.resolve()), trainable, restart_errored=True)
     else:
         tuner = _tuner(trainable, settings, state, _starts(settings, warm_start or {}, progress))
     results, interrupted = _within_budget(tuner, settings, state.path, progress)
@@ -189,7 +190,7 @@ def _prepared(directory: Path, identity: Mapping[str, Any], share: _Share, *, re
     name = blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
     path = directory / name
     if resume:
-        if not tune.Tuner.can_restore(str(path.resolve())):
+        if not (path / _EXPERIMENT).is_file():
             raise InputError(
                 f"no unfinished search of these events with these settings under {directory}",
                 remedy="Give the same --events, --trials and --seed as before, or leave out --resume",
@@ -198,7 +199,9 @@ def _prepared(directory: Path, identity: Mapping[str, Any], share: _Share, *, re
         return _State(path, _Share(**began))
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True, exist_ok=True)
-    (path / _EXPERIMENT).write_text(json.dumps({**identity, "share": asdict(share)}, indent=1), encoding="utf-8")
+    beside = path / "new"
+    beside.write_text(json.dumps({**identity, "share": asdict(share)}, indent=1), encoding="utf-8")
+    beside.rename(path / _EXPERIMENT)
     return _State(path, share)
 
 

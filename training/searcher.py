@@ -17,6 +17,8 @@ from ray.tune.search import Searcher, SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from common.members import MAX_ROUNDS, adapter
+from training.snapshots import keep
+from training.time_budget import running_budget
 
 OBJECTIVE = "log_loss"
 """What the searches make small: the best log loss so far on the tune part."""
@@ -35,9 +37,9 @@ RANDOM_TRIALS = 5
 
 
 class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
-    """Suggests for the kind that has most left to do among those that may start a trial.
+    """Suggests for the kind that has most trials left among those that may start one, of equals for the slowest.
 
-    What is left is measured in seconds, trials times their mean so far: kinds whose fits take longest are not left to
+    So a time budget that ends early leaves every kind as many trials, and the fits that take longest are not left to
     the end, when there is nothing beside them to keep the other CPUs busy.
     """
 
@@ -68,7 +70,7 @@ class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
         free = [kind for kind in left if busy.count(kind) < self._per_kind]
         if not free:
             return None
-        kind = max(free, key=self._left_s)
+        kind = max(free, key=self._left_to_do)
         number = self._suggested
         self._left[kind] -= 1
         self._suggested += 1
@@ -99,18 +101,22 @@ class MemberSearches(Searcher):  # type: ignore[misc]  # Ray is untyped
         self.__dict__.update(state)
         self._pruning.__dict__.update(pruning)
 
-    def _left_s(self, kind: str) -> float:
-        known = [seconds for of_kind in self._seconds.values() for seconds in of_kind]
-        seconds = self._seconds[kind] or known
-        return self._left[kind] * (sum(seconds) / len(seconds) if any(seconds) else 1.0)
+    def _left_to_do(self, kind: str) -> tuple[int, float]:
+        seconds = self._seconds[kind]
+        return self._left[kind], sum(seconds) / max(1, len(seconds))
 
 
 class Resumable(SearchGenerator):  # type: ignore[misc]  # Ray is untyped
-    """Goes on after it ran out of time: Ray Tune would take a search that was ended for one that has finished."""
+    """Can go on after it ran out of time, and after a kill at any instant."""
 
     def get_state(self) -> dict[str, Any]:
-        """What is kept on disk."""
+        """What is kept on disk; Ray Tune would take a search that was ended for one that has finished."""
         return {**super().get_state(), "finished": False}
+
+    def save_to_dir(self, dirpath: str, session_str: str) -> None:
+        """Write the state beside that of the trials, which Ray Tune has just written, and keep both as a whole."""
+        super().save_to_dir(dirpath, session_str)
+        keep(Path(dirpath), running_budget().directory)
 
 
 class PrunedAmongPeers(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped

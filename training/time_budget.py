@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ray.tune.stopper import Stopper
 
-_FILE = "time.json"
+_FILE = "time_spent"
+"""Not named as JSON: Ray Tune copies such files away when it resumes, and later back over newer ones."""
 _WRITE_S = 1.0
 
 
@@ -17,6 +18,7 @@ class TimeBudget:
     """How many seconds of `budget_s` are left; a budget that differs from the one before begins anew."""
 
     def __init__(self, directory: Path, budget_s: float) -> None:
+        self.directory = directory
         self._path = directory / _FILE
         self._budget_s = budget_s
         self._spent_before_s = self._read()
@@ -54,12 +56,17 @@ class TimeBudget:
         if self._began_s is None:
             return
         self._written_s = time.monotonic()
-        beside = self._path.with_suffix(".new")
+        beside = self._path.with_name(f"{_FILE}.new")
         beside.write_text(json.dumps({"budget_s": self._budget_s, "spent_s": self._spent_s()}), encoding="utf-8")
         beside.replace(self._path)
 
 
 _RUNNING: ContextVar[TimeBudget] = ContextVar("running_time_budget")
+
+
+def running_budget() -> TimeBudget:
+    """The budget that is running in this context: what Ray Tune pickles cannot carry one."""
+    return _RUNNING.get()
 
 
 class OutOfTime(Stopper):  # type: ignore[misc]  # Ray is untyped
@@ -74,4 +81,4 @@ class OutOfTime(Stopper):  # type: ignore[misc]  # Ray is untyped
 
     def stop_all(self) -> bool:
         """Whether time is up."""
-        return _RUNNING.get().left_s() <= 0.0
+        return running_budget().left_s() <= 0.0

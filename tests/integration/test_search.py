@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,10 +151,24 @@ def test_a_search_whose_driver_is_killed_goes_on_with_what_was_done(found, tmp_p
     driver.wait()
     assert "trial 7/12" in log.read_text()
 
+    for torn in tmp_path.glob("*/experiment_state-*"):  # as if it had been killed while Ray Tune copied its files
+        torn.write_text(torn.read_text()[:100])
+
     resumed = search(SOURCE, SETTINGS, directory=tmp_path, cpus=1, progress=(shown := Recorded()), resume=True)
 
     assert outcome(resumed) == outcome(found)
     assert shown.started < 12  # what was done and on disk was not done again
+
+
+def test_a_search_that_was_killed_before_it_had_any_state_begins_anew(tmp_path):
+    settings = SearchSettings(trials=1, time_budget_s=60.0, seed=5, kinds=("xgboost",))
+    search(SOURCE, settings, directory=tmp_path, cpus=1, progress=quiet())
+    for path in [*tmp_path.glob("*/whole-*"), *tmp_path.glob("*/experiment_state-*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    resumed = search(SOURCE, settings, directory=tmp_path, cpus=1, progress=(shown := Recorded()), resume=True)
+
+    assert len(resumed.trials) == shown.started == 1
 
 
 class Recorded(Progress):
