@@ -26,8 +26,6 @@ from common.catalog_state import (
     EMPTY_SHOP,
     ENTITIES,
     FIGURES,
-    HIGH,
-    HIGH_BEFORE,
     HOUR,
     PRODUCT,
     SHOP,
@@ -36,6 +34,7 @@ from common.catalog_state import (
     fill_rates,
     look_up,
     look_up_all,
+    recent_high,
 )
 from common.clock import DAY_US, day_of
 from common.daycounts import (
@@ -91,9 +90,10 @@ class CatalogHistory:
         self.through_day = through_day
         self.keys, self.entries = rolled(facts, through_day, days)
         self._row_of: dict[str, int] | None = None
+        self._row_of_product: dict[str, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_row_of": None}
+        return vars(self) | {"_row_of": None, "_row_of_product": None}
 
     @property
     def last(self) -> "Catalog":
@@ -124,6 +124,16 @@ class CatalogHistory:
         if self._row_of is None:
             self._row_of = {key: row for row, key in enumerate(self.keys.to_pylist())}
         return self._row_of
+
+    @property
+    def row_of_product(self) -> dict[str, int]:
+        """Every product's row, by its id; made when it is first asked for."""
+        if self._row_of_product is None:
+            prefix = product_key("")
+            self._row_of_product = {
+                key[len(prefix) :]: row for key, row in self.row_of.items() if key.startswith(prefix)
+            }
+        return self._row_of_product
 
 
 class ContinuedHistory(CatalogHistory):
@@ -216,8 +226,8 @@ class Catalog:
 
     def recent_high(self, product: str) -> float:
         """The highest price seen in the last 15 to 30 days, in units of money; 0 where there is none."""
-        figures = self.figures(product_key(product))
-        return float(max(figures[HIGH], figures[HIGH_BEFORE])) / 100.0 if figures is not None else 0.0
+        row = self.history.row_of.get(product_key(product), -1)
+        return float(recent_high(self.history.entries, row, self.position))
 
     def usual_price(self, product: str) -> float:
         """The decayed mean of the prices viewed, in units of money; 0 where there is none."""

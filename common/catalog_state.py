@@ -65,22 +65,31 @@ class Entries(NamedTuple):
 
 
 @compiled
-def look_up(entries: Any, row: int, position: int, figures: Any) -> bool:
-    """Write the figures of a key (-1: none) after a day of trade; False if nothing is known of it."""
+def _newest_entry(entries: Any, row: int, position: int) -> Any:
+    """The last change of a key (-1: none) up to a day of trade; -1 where nothing is known of it."""
     if row < 0:
-        return False
-    first, low, high = entries.offset[row], entries.offset[row], entries.offset[row + 1]
+        return -1
+    low, high = entries.offset[row], entries.offset[row + 1]
     while low < high:
         middle = (low + high) // 2
         if entries.position[middle] <= position:
             low = middle + 1
         else:
             high = middle
-    if low == first or entries.figures[low - 1, VIEWS] < 0.0:
+    if low == entries.offset[row] or entries.figures[low - 1, VIEWS] < 0.0:
+        return -1
+    return low - 1
+
+
+@compiled
+def look_up(entries: Any, row: int, position: int, figures: Any) -> bool:
+    """Write the figures of a key (-1: none) after a day of trade; False if nothing is known of it."""
+    entry = _newest_entry(entries, row, position)
+    if entry < 0:
         return False
     for figure in range(len(figures)):
-        figures[figure] = entries.figures[low - 1, figure]
-    then = entries.position[low - 1]
+        figures[figure] = entries.figures[entry, figure]
+    then = entries.position[entry]
     fade(figures, position - then, entries.through_day[then], entries.through_day[position])
     return True
 
@@ -103,6 +112,20 @@ def fade(figures: Any, days_of_trade: int, from_day: int, to_day: int) -> None:
     if blocks > 0:
         figures[HIGH_BEFORE] = figures[HIGH] if blocks == 1 else 0.0
         figures[HIGH] = 0.0
+
+
+@compiled
+def recent_high(entries: Any, row: int, position: int) -> float:
+    """The highest price of a product in the last 15 to 30 days before a day of trade, money; 0 where there is none."""
+    entry = _newest_entry(entries, row, position)
+    if entry < 0:
+        return 0.0
+    now, then = entries.through_day[position], entries.through_day[entries.position[entry]]
+    blocks = now // HIGH_BLOCK_DAYS - then // HIGH_BLOCK_DAYS
+    cents = entries.figures[entry, HIGH] if blocks <= 1 else 0.0
+    if blocks == 0:
+        cents = max(cents, entries.figures[entry, HIGH_BEFORE])
+    return cents / 100.0
 
 
 @compiled

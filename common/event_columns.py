@@ -55,6 +55,7 @@ def columns_of(table: pa.Table, also: pa.Table | None = None) -> tuple[Log, dict
         time_us=table["time_us"].to_numpy()[order],
         kind=table["kind"].to_numpy()[order],
         price=table["price"].to_numpy()[order],
+        row=np.full(n, -1, np.int32),  # until a catalog is at hand
         **{name: codes[name][order] for name in TEXTS if name != "user"},
     )
     user = codes["user"][order]

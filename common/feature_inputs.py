@@ -26,6 +26,7 @@ class Events(NamedTuple):
     session: Codes
     category: Codes
     brand: Codes
+    row: NDArray[np.int32]  # of the product in the catalog, -1 where that has none
     price: NDArray[np.float64]
 
 
@@ -69,6 +70,7 @@ def empty_events(size: int) -> Any:
         np.empty(size, np.int32),
         np.empty(size, np.int32),
         np.empty(size, np.int32),
+        np.empty(size, np.int32),
         np.empty(size, np.float64),
     )
 
@@ -90,11 +92,11 @@ def ask_of(asks: Any, i: int) -> Any:
 
 
 @compiled
-def split(events: Any, start: int, end: int, ask: Any, session: Any, past: Any) -> tuple[int, int]:
+def split(events: Any, start: int, end: int, ask: Any, row: int, session: Any, past: Any) -> tuple[int, int]:
     """Copy a window's events into those of the question's session and the others; answers how many each has.
 
     The product counts as viewed now where the session has neither viewed nor carted it yet
-    (`common.window.with_the_product_in_sight`).
+    (`common.window.with_the_product_in_sight`); `row` is the product's in the catalog.
     """
     n_session = n_past = 0
     is_in_sight = False
@@ -113,6 +115,7 @@ def split(events: Any, start: int, end: int, ask: Any, session: Any, past: Any) 
         session.session[n_session] = ask.session
         session.category[n_session] = ask.category
         session.brand[n_session] = ask.brand
+        session.row[n_session] = row
         session.price[n_session] = ask.price
         n_session += 1
     return n_session, n_past
@@ -126,6 +129,7 @@ def _copy(source: Any, i: int, target: Any, j: int) -> None:
     target.session[j] = source.session[i]
     target.category[j] = source.category[i]
     target.brand[j] = source.brand[i]
+    target.row[j] = source.row[i]
     target.price[j] = source.price[i]
 
 

@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 
 from common.window import MAX_AGE_DAYS, MAX_EVENTS
 
-REVISION = 3
+REVISION = 4
 NEVER_S = float(MAX_AGE_DAYS * 86_400)
 """Stands for "not within the window" in every duration, seconds."""
 
 MAX_RATIO = 1e6
 """The largest ratio of two prices: a price of next to nothing must not make a vector infinite."""
+
+LEAST_DISCOUNT = -10.0
+"""The lowest discount: a price of eleven times the recent high or more."""
 
 
 class Spec(NamedTuple):
@@ -49,6 +52,10 @@ def _ratio(name: str, group: str, meaning: str) -> Spec:
     return Spec(name, group, "ratio", 0.0, MAX_RATIO, meaning)
 
 
+def _discount(name: str, group: str, meaning: str) -> Spec:
+    return Spec(name, group, "ratio", LEAST_DISCOUNT, 1.0, meaning)
+
+
 def _rate(name: str, meaning: str) -> Spec:
     return Spec(name, "catalog", "per event", 0.0, _INF, meaning)
 
@@ -59,6 +66,8 @@ SPECS: tuple[Spec, ...] = (
     Spec("hour", "request", "h", 0.0, 23.0, "hour of the day, UTC"),
     Spec("day_of_week", "request", "day", 0.0, 6.0, "0 is Monday"),
     _flag("is_weekend", "request", "Saturday or Sunday"),
+    Spec("hour_sin", "request", "ratio", -1.0, 1.0, "the time of day on a circle, to the microsecond: sine"),
+    Spec("hour_cos", "request", "ratio", -1.0, 1.0, "the same: cosine"),
     # this product in this session
     _count("product_views", "product", "views of the product in this session"),
     _count("product_carts", "product", "times the product was put in the cart in this session"),
@@ -79,6 +88,9 @@ SPECS: tuple[Spec, ...] = (
     _count("session_categories", "session", "different categories met"),
     _ratio("views_per_cart", "session", "views per addition to the cart: views / (carts + 1)"),
     _seconds("time_to_first_cart_s", "session", "from the session's start to its first addition to the cart"),
+    _count("views_before_first_cart", "session", "views before the session's first addition to the cart"),
+    Spec("carted_share", "session", "ratio", 0.0, 1.0, "share of the products viewed in this session that were carted"),
+    _seconds("since_other_view_s", "session", "since another product was viewed"),
     _seconds("since_other_cart_s", "session", "since another product was put in the cart"),
     _seconds("since_session_purchase_s", "session", "since the last purchase in this session"),
     _count("cart_items", "session", "different products in the cart now, this one left out"),
@@ -94,6 +106,14 @@ SPECS: tuple[Spec, ...] = (
     _ratio("price_vs_cart", "price", "price / mean price of the other products in the cart (1 if none)"),
     Spec("price_share_of_cart", "price", "ratio", 0.0, 1.0, "price / (price + cart_value)"),
     _ratio("price_vs_past", "price", "price / mean price viewed in earlier sessions (1 if none)"),
+    Spec(
+        "session_price_spread", "price", "money", 0.0, 100_000.0, "standard deviation of the session's products' prices"
+    ),
+    _discount(
+        "session_discount_min", "price", "lowest 1 - price / recent high among the session's products (0 if none)"
+    ),
+    _discount("session_discount_mean", "price", "mean of the same"),
+    _discount("session_discount_max", "price", "highest of the same"),
     _ratio("price_vs_high", "price", "price / product's highest price of the last 15 to 30 days (1 if unknown)"),
     _ratio("price_vs_usual", "price", "price / product's usual price (1 if unknown)"),
     # the user before this session
@@ -102,6 +122,12 @@ SPECS: tuple[Spec, ...] = (
     _count("past_views", "user", "views in earlier sessions"),
     _count("past_carts", "user", "additions to the cart in earlier sessions"),
     _count("past_purchases", "user", "products bought in earlier sessions"),
+    Spec("past_purchase_value", "user", "money", 0.0, _INF, "money spent in earlier sessions"),
+    Spec("past_converting_share", "user", "ratio", -1.0, 1.0, "share of earlier sessions with a purchase, -1 if none"),
+    _discount("past_discount_mean", "user", "mean 1 - price / recent high of views in earlier sessions (-1 if none)"),
+    _count("previous_session_carts", "user", "additions to the cart in the previous session"),
+    Spec("previous_session_s", "user", "s", -1.0, NEVER_S, "how long the previous session lasted, -1 if none"),
+    _seconds("since_product_past_s", "user", "since the product was last met in an earlier session"),
     _count("past_product_views", "user", "views of this product in earlier sessions"),
     _count("past_product_carts", "user", "times this product was carted in earlier sessions"),
     _count("past_product_purchases", "user", "times this product was bought in earlier sessions"),

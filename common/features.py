@@ -6,6 +6,7 @@ is pure, reads no clock and uses only what was known at `as_of_us`. What each co
 
     common/feature_inputs.py     events and questions as columns, and the window of a question among them
     common/features_session.py   this product in this session, the session
+    common/features_products.py  the different products of a window
     common/features_user.py      prices, the user before this session
     common/features_catalog.py   what the shop knew on the eve
     common/catalog_state.py      how the catalog's figures fade, and how rates are smoothed
@@ -14,9 +15,10 @@ All of these are compiled, as one function over columns; every place calls that 
 in which it is written, and a vector is float32: the same bits whoever computes it.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import accumulate, chain, count
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain, count, repeat
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,21 @@ from numpy.typing import NDArray
 
 from common.catalog import Catalog, CatalogHistory
 from common.catalog_state import EMPTY_SHOP, ENTITIES, FIGURES, PRODUCT, Entries, fill_rates
+from common.clock import DAY_US
 from common.compiled import compiled
 from common.events import Decision, Event
 from common.feature_inputs import Asks, Events, ask_of, empty_events, split
 from common.feature_specs import AT, WIDTH
 from common.features_catalog import fill_rates_of_shop, fill_shop_prices
+from common.features_products import (
+    empty_products,
+    fill_met,
+    fill_past_discount,
+    fill_products,
+    fill_session_discounts,
+)
 from common.features_session import empty_cart, fill_cart, fill_previous, fill_product, fill_session
-from common.features_user import fill_cart_prices, fill_past, fill_past_product, fill_prices
+from common.features_user import fill_cart_prices, fill_past, fill_past_product, fill_previous_session, fill_prices
 from common.window import MAX_EVENTS
 
 Vector = NDArray[np.float32]
@@ -58,23 +68,13 @@ def vectors(decisions: Sequence[Decision], windows: Sequence[Sequence[Event]], c
     X = np.empty((len(decisions), WIDTH), np.float32)
     if not decisions:
         return X
-    events, asks = _columns(decisions, windows)
+    history = catalogs[0].history
+    if any(catalog.history is not history for catalog in catalogs):  # never where it counts
+        return np.concatenate([vectors([d], [w], [c]) for d, w, c in zip(decisions, windows, catalogs, strict=True)])
+    events, asks = _columns(decisions, windows, history.row_of_product)
     rows = np.array([catalog.rows_of(d) for d, catalog in zip(decisions, catalogs, strict=True)], np.int32)
     positions = np.array([catalog.position for catalog in catalogs], np.int32)
-    one = catalogs[0].history
-    if all(catalog.history is one for catalog in catalogs):
-        _fill(X, events, asks, one.entries, rows, positions)
-        return X
-    for i, catalog in enumerate(catalogs):  # of several histories: seen in tests alone
-        own = slice(i, i + 1)
-        _fill(
-            X[own],
-            events,
-            Asks._make(column[own] for column in asks),
-            catalog.history.entries,
-            rows[own],
-            positions[own],
-        )
+    _fill(X, events, asks, history.entries, rows, positions)
     return X
 
 
@@ -98,7 +98,9 @@ def warm_up() -> None:
     vector(asked, [], Catalog.empty())
 
 
-def _columns(decisions: Sequence[Decision], windows: Sequence[Sequence[Event]]) -> tuple[Events, Asks]:
+def _columns(
+    decisions: Sequence[Decision], windows: Sequence[Sequence[Event]], row_of_product: Mapping[str, int]
+) -> tuple[Events, Asks]:
     """Decisions and their windows as columns of numbers."""
     n, sizes = len(decisions), [len(window) for window in windows]
     every = n + sum(sizes)
@@ -118,6 +120,7 @@ def _columns(decisions: Sequence[Decision], windows: Sequence[Sequence[Event]]) 
         session[n:],
         category[n:],
         brand[n:],
+        np.array(list(map(row_of_product.get, of_product, repeat(-1))), np.int32),
         np.array(prices, np.float64),
     )
     end = np.array(list(accumulate(sizes)), np.int64)
@@ -148,14 +151,15 @@ def _fill_rows(X: Any, of_events: Any, of_asks: Any, of_entries: Any, rows: Any,
     """Write the vector of every question: the definition, group by group."""
     events, asks, entries = Events(*of_events), Asks(*of_asks), Entries(*of_entries)
     x = np.empty(WIDTH)
-    session, past, cart = empty_events(MAX_EVENTS + 1), empty_events(MAX_EVENTS + 1), empty_cart()
+    session, past = empty_events(MAX_EVENTS + 1), empty_events(MAX_EVENTS + 1)
+    cart, products = empty_cart(), empty_products()
     figures = np.zeros((len(ENTITIES), len(FIGURES)))
     rates = np.zeros((len(ENTITIES) + 1, len(EMPTY_SHOP)))
     for rate in range(len(EMPTY_SHOP)):
         rates[-1, rate] = EMPTY_SHOP[rate]
     for i in range(len(X)):
         ask = ask_of(asks, i)
-        n, n_past = split(events, asks.start[i], asks.end[i], ask, session, past)
+        n, n_past = split(events, asks.start[i], asks.end[i], ask, rows[i, PRODUCT], session, past)
         fill_request(x, ask)
         fill_product(x, ask, session, n)
         fill_session(x, ask, session, n)
@@ -163,7 +167,13 @@ def _fill_rows(X: Any, of_events: Any, of_asks: Any, of_entries: Any, rows: Any,
         fill_prices(x, ask, session, n, past, n_past)
         fill_cart_prices(x, ask, cart, fill_cart(cart, ask, session, n))
         fill_past(x, ask, past, n_past)
+        fill_previous_session(x, past, n_past)
         fill_past_product(x, ask, session, n, past, n_past)
+        fill_products(products, session, n, entries, positions[i])
+        fill_met(x, ask, session, n, products)
+        fill_session_discounts(x, n, products)
+        fill_products(products, past, n_past, entries, positions[i])
+        fill_past_discount(x, past, n_past, products)
         fill_rates(entries, rows[i], positions[i], figures, rates)
         fill_shop_prices(x, ask, figures[PRODUCT])
         fill_rates_of_shop(x, rates)
@@ -178,3 +188,6 @@ def fill_request(x: Any, ask: Any) -> None:
     x[AT.hour] = ask.hour
     x[AT.day_of_week] = ask.day_of_week
     x[AT.is_weekend] = ask.is_weekend
+    angle = 2.0 * math.pi * (ask.as_of_us % DAY_US / DAY_US)
+    x[AT.hour_sin] = math.sin(angle)
+    x[AT.hour_cos] = math.cos(angle)

@@ -99,19 +99,21 @@ def fill_product(x: Any, ask: Any, session: Any, n: int) -> None:
     x[AT.since_product_cart_s] = since(ask, first_cart_us)
     x[AT.events_since_cart] = events_since_cart if first_cart_us >= 0 else -1.0
     x[AT.product_view_share] = views / all_views if all_views else 0.0
-    x[AT.products_before] = distinct(session.product, first)
 
 
 @compiled
 def fill_session(x: Any, ask: Any, session: Any, n: int) -> None:
     """What happened in this session, whatever the product."""
-    views = carts = removes = purchases = category_views = 0
-    first_cart_us = other_cart_us = purchase_us = -1
+    views = carts = removes = purchases = category_views = views_before_cart = 0
+    first_cart_us = other_cart_us = other_view_us = purchase_us = -1
     for i in range(n):
         kind, is_other = session.kind[i], session.product[i] != ask.product
         if kind == VIEW:
             views += 1
+            views_before_cart += carts == 0
             category_views += is_other and session.category[i] == ask.category
+            if is_other:
+                other_view_us = session.time_us[i]
         elif kind == CART:
             carts += 1
             if first_cart_us < 0:
@@ -130,10 +132,11 @@ def fill_session(x: Any, ask: Any, session: Any, n: int) -> None:
     x[AT.session_carts] = carts
     x[AT.session_removes] = removes
     x[AT.session_purchases] = purchases
-    x[AT.session_products] = distinct(session.product, n)
     x[AT.session_categories] = distinct(session.category, n)
     x[AT.views_per_cart] = views / (carts + 1)
     x[AT.time_to_first_cart_s] = NEVER_S if first_cart_us < 0 else seconds(first_cart_us - start_us)
+    x[AT.views_before_first_cart] = views_before_cart
+    x[AT.since_other_view_s] = since(ask, other_view_us)
     x[AT.since_other_cart_s] = since(ask, other_cart_us)
     x[AT.since_session_purchase_s] = since(ask, purchase_us)
     x[AT.seconds_per_event] = age_s / n

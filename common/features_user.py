@@ -5,7 +5,7 @@ from typing import Any
 from common.compiled import compiled
 from common.feature_inputs import CART, PURCHASE, VIEW
 from common.feature_specs import AT, MAX_RATIO
-from common.features_session import distinct, since
+from common.features_session import distinct, seconds, since
 
 
 @compiled
@@ -49,6 +49,7 @@ def fill_cart_prices(x: Any, ask: Any, cart: Any, size: int) -> None:
 def fill_past(x: Any, ask: Any, past: Any, n: int) -> None:
     """What the user did in earlier sessions, whatever the product."""
     views = carts = purchases = converting = 0
+    value = 0.0
     cart_us = purchase_us = -1
     for i in range(n):
         kind = past.kind[i]
@@ -59,8 +60,12 @@ def fill_past(x: Any, ask: Any, past: Any, n: int) -> None:
         elif kind == PURCHASE:
             converting += _is_first_purchase_of_its_session(past, i)
             purchases += 1
+            value += past.price[i]
             purchase_us = past.time_us[i]
-    x[AT.past_sessions] = distinct(past.session, n)
+    sessions = distinct(past.session, n)
+    x[AT.past_sessions] = sessions
+    x[AT.past_converting_share] = converting / sessions if sessions else -1.0
+    x[AT.past_purchase_value] = value
     x[AT.past_converting_sessions] = converting
     x[AT.past_views] = views
     x[AT.past_carts] = carts
@@ -79,16 +84,29 @@ def _is_first_purchase_of_its_session(past: Any, i: int) -> bool:
 
 
 @compiled
+def fill_previous_session(x: Any, past: Any, n: int) -> None:
+    """The newest run of events of one earlier session."""
+    first, carts = n - 1, 0
+    while first > 0 and past.session[first - 1] == past.session[n - 1]:
+        first -= 1
+    for i in range(max(first, 0), n):
+        carts += past.kind[i] == CART
+    x[AT.previous_session_carts] = carts
+    x[AT.previous_session_s] = seconds(past.time_us[n - 1] - past.time_us[first]) if n else -1.0
+
+
+@compiled
 def fill_past_product(x: Any, ask: Any, session: Any, n: int, past: Any, n_past: int) -> None:
     """What the user did with this product and its category in earlier sessions."""
     views = carts = purchases = of_category = 0
-    category_us = -1
+    product_us = category_us = -1
     for i in range(n_past):
         kind = past.kind[i]
         if past.product[i] == ask.product:
             views += kind == VIEW
             carts += kind == CART
             purchases += kind == PURCHASE
+            product_us = past.time_us[i]
         if kind == PURCHASE and past.category[i] == ask.category:
             of_category += 1
             category_us = past.time_us[i]
@@ -99,6 +117,7 @@ def fill_past_product(x: Any, ask: Any, session: Any, n: int, past: Any, n_past:
     x[AT.past_product_views] = views
     x[AT.past_product_carts] = carts
     x[AT.past_product_purchases] = purchases
+    x[AT.since_product_past_s] = since(ask, product_us)
     x[AT.past_category_purchases] = of_category
     x[AT.since_category_purchase_s] = since(ask, category_us)
     x[AT.known_for_s] = since(ask, min(first_us, past.time_us[0]) if n_past else first_us)

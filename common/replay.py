@@ -13,7 +13,7 @@ from common.event_columns import Asked, Log, columns_of
 from common.events import Decision, Event
 from common.feature_inputs import Asks
 from common.feature_specs import WIDTH
-from common.features import Matrix, columnar
+from common.features import Matrix, Rows, columnar
 from common.replay_points import asking, bought_within, windows
 
 UserEvents = dict[str, list[Event]]
@@ -94,17 +94,19 @@ def vectors_of(log: Log, asked: Asked, history: CatalogHistory) -> Matrix:
         (day_of_week >= _SATURDAY).astype(np.int64),
         asked.price,
     )
-    return columnar(log.events, asks, history, _rows_of(log, asks, history))
+    of_product = history.rows_of(keys_of("p:", log.values["product"]))
+    events = log.events._replace(row=of_product[log.events.product])
+    return columnar(events, asks, history, _rows_of(log, asks, of_product, history))
 
 
-def _rows_of(log: Log, asks: Asks, history: CatalogHistory) -> NDArray[np.int32]:
+def _rows_of(log: Log, asks: Asks, of_product: Rows, history: CatalogHistory) -> Rows:
     """The rows of the catalog that each question names, int32 (n, ENTITIES)."""
     bands = encoded_bands(asks.price)
     at_hour, of_hour = np.unique(asks.category * HOURS + asks.hour, return_inverse=True)
     rows = np.empty((len(asks.start), len(ENTITIES)), np.int32)
     rows[:, SHOP] = history.rows_of(pa.array([SHOP_KEY]))[0]
     rows[:, CATEGORY] = history.rows_of(keys_of("c:", log.values["category"]))[asks.category]
-    rows[:, PRODUCT] = history.rows_of(keys_of("p:", log.values["product"]))[asks.product]
+    rows[:, PRODUCT] = of_product[asks.product]
     rows[:, BRAND] = history.rows_of(keys_of("b:", log.values["brand"]))[asks.brand]
     rows[:, CATEGORY_HOUR] = history.rows_of(category_hour_keys(log.values["category"], at_hour))[of_hour]
     rows[:, HOUR] = history.rows_of(keys_of("t:", pa.array(range(HOURS))))[asks.hour]

@@ -3,16 +3,18 @@
 Nothing but tests may use it. Its sums run in the same order, so vectors must be equal to the last bit.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
 
 from common.catalog import Catalog, CatalogHistory
-from common.clock import SECOND_US
+from common.clock import DAY_US, SECOND_US
 from common.events import Decision, Event, EventKind
-from common.feature_specs import MAX_RATIO, NAMES, NEVER_S
+from common.feature_specs import LEAST_DISCOUNT, MAX_RATIO, NAMES, NEVER_S
 from common.features import Vector, vector
 from common.replay import decision_of
 from common.window import window_at, with_the_product_in_sight
@@ -82,10 +84,14 @@ def reference_vector(decision: Decision, window: Sequence[Event], catalog: Catal
         "hour": decision.hour,
         "day_of_week": decision.day_of_week,
         "is_weekend": decision.is_weekend,
+        "hour_sin": math.sin(2.0 * math.pi * (decision.as_of_us % DAY_US / DAY_US)),
+        "hour_cos": math.cos(2.0 * math.pi * (decision.as_of_us % DAY_US / DAY_US)),
         **_product(decision, session),
         **_session(decision, session),
         **_prices(decision, session, past, list(cart.values()), catalog),
+        **_discounts(session, past, catalog),
         **_past(decision, session, past),
+        **_previous_session(past),
         **_catalog(decision, catalog),
     }
     assert set(told) == set(NAMES)
@@ -151,6 +157,10 @@ def _session(decision: Decision, session: Sequence[Event]) -> dict[str, float]:
         "session_categories": len({event.category for event in session}),
         "views_per_cart": len(views) / (len(carts) + 1),
         "time_to_first_cart_s": _between(session[0], carts[0]) if carts else NEVER_S,
+        "views_before_first_cart": len(_of(session[: session.index(carts[0])] if carts else session, VIEW)),
+        "carted_share": len({e.product for e in carts} & {e.product for e in views})
+        / max(len({e.product for e in views}), 1),
+        "since_other_view_s": _since(decision, _of(others, VIEW)),
         "since_other_cart_s": _since(decision, _of(others, CART)),
         "since_session_purchase_s": _since(decision, purchases),
         "previous_kind": previous.kind if previous else -1.0,
@@ -192,7 +202,11 @@ def _past(decision: Decision, session: Sequence[Event], past: Sequence[Event]) -
     product = [event for event in past if event.product == decision.product]
     category = [event for event in purchases if event.category == decision.category]
     now = [event for event in _of(session, PURCHASE) if event.category == decision.category]
+    sessions, converting = {event.session for event in past}, {event.session for event in purchases}
     return {
+        "past_purchase_value": sum(event.price for event in purchases),
+        "past_converting_share": len(converting) / len(sessions) if sessions else -1.0,
+        "since_product_past_s": _since(decision, product),
         "past_sessions": len({event.session for event in past}),
         "past_converting_sessions": len({event.session for event in purchases}),
         "past_views": len(views),
@@ -207,6 +221,36 @@ def _past(decision: Decision, session: Sequence[Event], past: Sequence[Event]) -
         "since_past_purchase_s": _since(decision, purchases),
         "since_category_purchase_s": _since(decision, sorted([*category, *now])),
         "known_for_s": _since(decision, sorted([*past[:1], session[0]]), 0),
+    }
+
+
+def _discounts(session: Sequence[Event], past: Sequence[Event], catalog: Catalog) -> dict[str, float]:
+    prices = {event.product: event.price for event in session}
+    mean = sum(prices.values()) / len(prices)
+    off = [_discount(price, catalog.recent_high(product)) for product, price in prices.items()]
+    known = [one for one in off if one is not None]
+    viewed = [_discount(event.price, catalog.recent_high(event.product)) for event in _of(past, VIEW)]
+    known_past = [one for one in viewed if one is not None]
+    return {
+        "session_price_spread": math.sqrt(
+            sum((price - mean) * (price - mean) for price in prices.values()) / len(prices)
+        ),
+        "session_discount_min": min(known, default=0.0),
+        "session_discount_mean": _mean(known),
+        "session_discount_max": max(known, default=0.0),
+        "past_discount_mean": _mean(known_past) if known_past else -1.0,
+    }
+
+
+def _discount(price: float, high: float) -> float | None:
+    return max(1.0 - price / high, LEAST_DISCOUNT) if high > 0.0 else None
+
+
+def _previous_session(past: Sequence[Event]) -> dict[str, float]:
+    run = list(takewhile(lambda event: event.session == past[-1].session, reversed(past)))
+    return {
+        "previous_session_carts": len(_of(run, CART)),
+        "previous_session_s": _between(run[-1], run[0]) if run else -1.0,
     }
 
 

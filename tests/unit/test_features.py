@@ -6,7 +6,7 @@ import pytest
 from common.catalog import Catalog, CatalogHistory
 from common.daycounts import count
 from common.events import Decision, Event
-from common.feature_specs import NAMES, NEVER_S, SCHEMA_HASH, SPECS, WIDTH
+from common.feature_specs import LEAST_DISCOUNT, NAMES, NEVER_S, SCHEMA_HASH, SPECS, WIDTH
 from common.features import vector, vectors
 from tests.logs import CART, NOON_US, PURCHASE, REMOVE, VIEW, asks, event
 
@@ -34,17 +34,23 @@ STORY = (
 )
 TOLD = {
     "price": 10.0, "hour": 12.0, "day_of_week": 0.0, "is_weekend": 0.0,
+    "hour_sin": 0.0, "hour_cos": -1.0,
     "product_views": 2.0, "product_carts": 1.0, "product_removes": 0.0, "product_in_cart": 1.0,
     "product_age_s": 50.0, "since_product_cart_s": 40.0, "events_since_cart": 3.0,
     "product_view_share": 0.5, "products_before": 2.0,
     "session_age_s": 100.0, "session_views": 4.0, "session_carts": 4.0, "session_removes": 1.0,
     "session_purchases": 1.0, "session_products": 4.0, "session_categories": 3.0, "views_per_cart": 0.8,
-    "time_to_first_cart_s": 10.0, "since_other_cart_s": 20.0, "since_session_purchase_s": 30.0,
+    "time_to_first_cart_s": 10.0, "views_before_first_cart": 1.0, "carted_share": 1.0, "since_other_view_s": 80.0,
+    "since_other_cart_s": 20.0, "since_session_purchase_s": 30.0,
     "cart_items": 2.0, "cart_value": 38.0, "previous_kind": 1.0, "previous_gap_s": 10.0,
     "previous_same_product": 0.0, "seconds_per_event": 10.0, "category_views": 1.0,
+    "session_price_spread": 110.75**0.5, "session_discount_min": 0.0, "session_discount_mean": 0.0,
+    "session_discount_max": 0.0, "past_discount_mean": -1.0,
     "price_vs_session": 10.0 / 19.0, "price_vs_session_max": 10.0 / 30.0, "price_vs_cart": 10.0 / 19.0,
     "price_share_of_cart": 10.0 / 48.0, "price_vs_past": 10.0 / 25.0,
-    "past_sessions": 2.0, "past_converting_sessions": 1.0, "past_views": 2.0, "past_carts": 1.0,
+    "past_purchase_value": 7.0, "past_converting_share": 0.5, "previous_session_carts": 0.0, "previous_session_s": 0.0,
+    "since_product_past_s": 2.0 * DAY_S - 10, "past_sessions": 2.0,
+    "past_converting_sessions": 1.0, "past_views": 2.0, "past_carts": 1.0,
     "past_purchases": 2.0, "past_product_views": 1.0, "past_product_carts": 1.0, "past_product_purchases": 0.0,
     "past_category_purchases": 1.0, "since_past_session_s": float(DAY_S),
     "since_past_cart_s": 2.0 * DAY_S - 10, "since_past_purchase_s": 2.0 * DAY_S - 20,
@@ -65,7 +71,7 @@ def catalog_of(*events: Event) -> Catalog:
 
 @pytest.mark.parametrize("name", TOLD)
 def test_tells_a_shopper_s_story(name: str):
-    assert told(asks(0), *STORY)[name] == pytest.approx(TOLD[name], rel=1e-7)
+    assert told(asks(0), *STORY)[name] == pytest.approx(TOLD[name], rel=1e-7, abs=1e-9)
 
 
 def test_every_feature_has_a_hand_computed_value_in_this_file():
@@ -125,6 +131,61 @@ def test_prices_are_compared_with_what_the_shop_asked_lately():
     features = told(asks(0, price=10.0), catalog=catalog)
 
     assert (features["price_vs_usual"], features["price_vs_high"]) == (0.5, 0.25)
+
+
+def test_prices_below_the_recent_high_tell_of_a_discount():
+    catalog = catalog_of(event(-2 * DAY_S, price=20.0), event(-DAY_S, product="cap", price=40.0))
+    earlier = [
+        event(-5_000, VIEW, "mug", "then", 15.0),
+        event(-4_000, VIEW, "cap", "then", 40.0),
+        event(-3_000, VIEW, "mug", "then", 10.0),
+        event(-2_000, CART, "mug", "then", 1.0),
+        event(-1_000, VIEW, "never seen", "then", 1.0),
+    ]
+    now = [event(-9, VIEW, "cap", price=40.0), event(-8, CART, "cap", price=30.0), event(-7, VIEW, "never seen")]
+
+    features = told(asks(0, price=16.0), *earlier, *now, catalog=catalog)
+
+    assert features["session_discount_max"] == 0.25
+    assert features["session_discount_min"] == pytest.approx(0.2)
+    assert features["session_discount_mean"] == pytest.approx(0.225)
+    assert features["past_discount_mean"] == pytest.approx((0.25 + 0.0 + 0.5) / 3)
+
+
+def test_a_price_far_above_the_recent_high_is_no_endless_discount():
+    catalog = catalog_of(event(-DAY_S, price=1.0))
+
+    assert told(asks(0, price=1e5), catalog=catalog)["session_discount_min"] == LEAST_DISCOUNT
+
+
+def test_the_previous_session_is_the_newest_run_of_one_session():
+    earlier = [
+        event(-900, CART, session="b"),
+        event(-800, CART, session="a"),
+        event(-700, CART, session="b"),
+        event(-640, VIEW, session="b"),
+    ]
+
+    features = told(asks(0), *earlier)
+
+    assert (features["previous_session_carts"], features["previous_session_s"]) == (1.0, 60.0)
+    assert told(asks(0))["previous_session_s"] == -1.0
+    assert told(asks(0), event(-9, CART, "cap", "b"))["previous_session_s"] == 0.0
+
+
+def test_midnight_is_near_the_minute_before_it_on_the_circle():
+    before, after = told(asks(12 * 3_600 - 30)), told(asks(12 * 3_600 + 30))
+
+    assert before["hour_cos"] == pytest.approx(1.0, abs=1e-5) == after["hour_cos"]
+    assert -0.01 < before["hour_sin"] < 0.0 < after["hour_sin"] < 0.01
+
+
+def test_a_session_without_a_cart_counts_all_its_views():
+    window = [event(-9, VIEW, "cap"), event(-8, VIEW, "pen")]
+
+    features = told(asks(0), *window)
+
+    assert (features["views_before_first_cart"], features["carted_share"]) == (3.0, 0.0)
 
 
 def test_the_catalog_s_rates_arrive_under_their_own_names():
