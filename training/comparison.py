@@ -148,7 +148,7 @@ def compare(
     unfair = _unfair(challenger, champion)
     if unfair is not None:
         return unfair
-    theirs, shared, fresh = _champions_word(challenger.holdout, champion, predict)
+    theirs, shared, fresh = champions_word(challenger.holdout, champion, predict)
     known = shared | fresh
     points = challenger.holdout.rows(known)
     counts = _Counts.of(points, int(shared.sum()), int(fresh.sum()))
@@ -200,7 +200,7 @@ def _unfair(challenger: Contestant, champion: Contestant) -> Comparison | None:
     return None
 
 
-def _champions_word(
+def champions_word(
     points: Holdout, champion: Contestant, predict: Predict | None
 ) -> tuple[Vector, NDArray[np.bool_], NDArray[np.bool_]]:
     """The champion's honest probabilities (n,), where there are some; which are shared and which are fresh, masks."""
