@@ -74,11 +74,6 @@ class Activity:
         """The counts as a table, a row for each bin."""
         return pa.table({name: getattr(self, name) for name in _NAMES})
 
-    def within(self, first_us: int, last_us: int) -> "Activity":
-        """The bins that hold any time from `first_us` to `last_us`."""
-        chosen = (self.number >= first_us // BIN_US) & (self.number <= last_us // BIN_US)
-        return Activity(**{name: getattr(self, name)[chosen] for name in _NAMES})
-
 
 _NAMES = [field.name for field in fields(Activity)]
 
