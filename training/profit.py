@@ -86,7 +86,7 @@ def profit_curve(y: NDArray[np.int8], p: Vector, economics: Economics) -> Profit
         p: probabilities (n,).
         economics: what contacts and purchases are worth.
     """
-    return _Sorted(y, p).curve(economics, np.ones(len(p)))
+    return _Sorted(y, p).curve(economics)
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,10 @@ def judge_profit(choose_on: Outcomes, judge_on: Outcomes, economics: Economics, 
         draws: how often users are drawn for each interval.
     """
     ordered = _Sorted(choose_on.y, choose_on.p)
-    best = ordered.curve(economics, np.ones(len(choose_on.y))).best
-    codes, drawn_users = _drawn_users(choose_on.user, draws)
-    redrawn = [ordered.curve(economics, drawn[codes]).best for drawn in drawn_users]
+    worth = ordered.worth(economics)
+    codes, drawn_users = _drawn_users(choose_on.user[ordered.order], draws)
+    best = ordered.best(worth)
+    redrawn = [ordered.best(drawn[codes] * worth) for drawn in drawn_users]
     thresholds = (best, economics.break_even, 0.0)
     profits = _drawn_profits(judge_on, thresholds, economics, draws)
     chosen, break_even, everybody = (
@@ -156,18 +157,30 @@ class _Sorted:
     """Rows by falling probability; equal ones are contacted together."""
 
     def __init__(self, y: NDArray[np.int8], p: Vector) -> None:
-        self._order = np.argsort(-p, kind="stable")
-        self._y = y[self._order].astype(np.float64)
-        falling = p[self._order]
-        self._last = np.concatenate([falling[:-1] != falling[1:], [True]]) if len(p) else np.zeros(0, dtype=bool)
-        self._threshold = np.concatenate([[NOBODY], falling[self._last]])
+        self.order = np.argsort(-p, kind="stable")
+        self._y = y[self.order].astype(np.float64)
+        falling = p[self.order]
+        self._last = np.flatnonzero(np.concatenate([falling[:-1] != falling[1:], [True]]))
+        self._threshold = falling[self._last]
 
-    def curve(self, economics: Economics, weight: Vector) -> ProfitCurve:
-        w = weight[self._order]
-        total = max(float(w.sum()), 1.0)
-        contacted = np.concatenate([[0.0], np.cumsum(w)[self._last] / total])
-        bought = np.concatenate([[0.0], np.cumsum(w * self._y)[self._last] / total])
-        return ProfitCurve(self._threshold, contacted, economics.gain * bought - economics.contact_cost * contacted)
+    def worth(self, economics: Economics) -> Vector:
+        """What contacting each row earns, in falling order of probability."""
+        return economics.gain * self._y - economics.contact_cost
+
+    def best(self, worth: Vector) -> float:
+        """The threshold from which on the sum is highest, the highest of equals."""
+        earned = np.cumsum(worth)[self._last]
+        place = int(np.argmax(earned))
+        return float(self._threshold[place]) if earned[place] > 0.0 else NOBODY
+
+    def curve(self, economics: Economics) -> ProfitCurve:
+        n = len(self._y)
+        earned = np.cumsum(self.worth(economics))[self._last] / n
+        return ProfitCurve(
+            np.concatenate([[NOBODY], self._threshold]),
+            np.concatenate([[0.0], (self._last + 1.0) / n]),
+            np.concatenate([[0.0], earned]),
+        )
 
 
 def _rule(rows: Outcomes, threshold: float, economics: Economics, drawn: Vector) -> Rule:
