@@ -21,18 +21,20 @@ from common.bundle import MEMBER_KINDS
 from common.clock import HOUR_US, now_us
 from common.ensemble import DEFAULT_WEIGHTS, Calibration, Vector, combine
 from common.feature_specs import SPECS
-from common.members import Matrix, adapter
-from training.backtest import OutOfTime, Recipe, backtest, search_rows
+from common.members import MAX_ROUNDS, Matrix, adapter
+from common.members.random_forest_member import TREES
+from training.backtest import Backtest, OutOfTime, Recipe, backtest, most_rounds, search_rows
 from training.cluster import prepare, ray_cluster
 from training.evaluation import ENSEMBLE, SLICES, Points, evaluate
 from training.example_store import ExampleStore, Rows
 from training.examples import Examples
-from training.fits import Fit, opinions_of
+from training.fits import FOREST, Fit, opinions_of
 from training.found import SearchSettings
 from training.log import read_log
 from training.progress import Progress
+from training.recency import recency_weights
 from training.search import search
-from training.split import Split, split_by_time
+from training.split import PARTS, Split, split_by_time
 from training.state import State
 from training.vote import Vote, learn_vote
 
@@ -105,8 +107,9 @@ def measured(given: argparse.Namespace, state: State, cpus: int, progress: Progr
 def _variants(
     given: argparse.Namespace, examples: Examples, split: Split, *, state: State, cpus: int, progress: Progress
 ) -> Iterator[tuple[str, Vector]]:
-    recipe = Recipe({kind: adapter(kind).DEFAULTS for kind in MEMBER_KINDS}, HALF_LIFE_DAYS, SEED)
-    whole = _opinions(examples, split, recipe, progress, "everything")
+    params = {kind: adapter(kind).DEFAULTS for kind in MEMBER_KINDS}
+    recipe = Recipe(params, dict.fromkeys(MEMBER_KINDS, MAX_ROUNDS) | {FOREST: TREES}, HALF_LIFE_DAYS, SEED)
+    whole = _tested(examples, split, recipe, progress, "everything")
     yield ENSEMBLE, _walked(examples, split, whole)
     for kind in MEMBER_KINDS:
         yield f"{kind} alone", _walked(examples, split, whole, only=kind)
@@ -115,15 +118,14 @@ def _variants(
     yield "no calibration", _walked(examples, split, whole, calibrated=False)
     for group in GROUPS:
         if group != "request":
-            few = _opinions(without(examples, (group,)), split, recipe, progress, f"without {group}")
+            few = _tested(without(examples, (group,)), split, recipe, progress, f"without {group}")
             yield f"without {group} features", _walked(examples, split, few)
     others = tuple(group for group in GROUPS if group != "request")
-    alone = _opinions(without(examples, others), split, recipe, progress, "the request alone")
+    alone = _tested(without(examples, others), split, recipe, progress, "the request alone")
     yield "the request's features alone", _walked(examples, split, alone)
-    flat = _opinions(examples, split, replace(recipe, half_life_days=None), progress, "no recency weights")
+    flat = _tested(examples, split, replace(recipe, half_life_days=None), progress, "no recency weights")
     yield "no recency weights", _walked(examples, split, flat)
-    stale = _stale(examples, split, recipe, progress)
-    yield "fitted on the first part alone", _walked(examples, split, stale)
+    yield "fitted on the first part alone", _walked(examples, split, _stale(examples, split, recipe, progress))
     if given.search_s > 0:
         found = search(
             search_rows(examples, split, half_life_days=HALF_LIFE_DAYS),
@@ -132,40 +134,51 @@ def _variants(
             cpus=cpus,
             progress=progress,
         )
-        searched = _opinions(examples, split, replace(recipe, params=found.params), progress, "searched parameters")
+        searched = _tested(
+            examples,
+            split,
+            replace(recipe, params=found.params, max_rounds=most_rounds(found, latency_budget_ms=None)),
+            progress,
+            "searched parameters",
+        )
         yield f"searched parameters ({len(found.trials)} trials)", _walked(examples, split, searched)
 
 
-def _opinions(examples: Examples, split: Split, recipe: Recipe, progress: Progress, name: str) -> OutOfTime:
+def _tested(examples: Examples, split: Split, recipe: Recipe, progress: Progress, name: str) -> Backtest:
     with progress.stage(name) as stage:
-        opinions, _ = backtest(examples, split, recipe, on_done=lambda done: stage.show(f"{done} of 12 fits"))
-    return opinions
+        return backtest(examples, split, recipe, on_done=lambda done: stage.show(f"{done} of 12 fits"))
 
 
-def _stale(examples: Examples, split: Split, recipe: Recipe, progress: Progress) -> OutOfTime:
+def _stale(examples: Examples, split: Split, recipe: Recipe, progress: Progress) -> Backtest:
     """The opinions of members that never learn more than the first part."""
-    rows = np.concatenate([np.arange(len(examples))[split.rows[part]] for part in ("tune", *JUDGED)])
+    first = split.before(PARTS[1])
+    weight = recency_weights(
+        examples.as_of_us[first], now_us=split.span_us[PARTS[1]][0], half_life_days=recipe.half_life_days
+    )
+    opinions = {}
     with progress.stage("fitted on the first part alone"):
-        source = examples.fold(split.before("tune"), rows)
-        fits = [Fit(kind, params, source, SEED, rounds=200) for kind, params in recipe.params.items()]
-        opinions = opinions_of(fits, on_done=lambda _: None)
-    return OutOfTime(rows, {fit.kind: said.margins for fit, said in zip(fits, opinions, strict=True)})
+        for part in PARTS[1:]:
+            rows = examples.fold(first, split.rows[part], weight)
+            fits = [Fit(kind, recipe.params[kind], rows, SEED, recipe.max_rounds[kind]) for kind in MEMBER_KINDS]
+            opinions[part] = dict(zip(MEMBER_KINDS, opinions_of(fits, on_done=lambda _: None), strict=True))
+    return Backtest({part: split.rows[part] for part in PARTS[1:]}, opinions)
 
 
 def _walked(
     examples: Examples,
     split: Split,
-    opinions: OutOfTime,
+    tested: Backtest,
     *,
     only: str | None = None,
     weights: Mapping[str, float] | None = None,
     calibrated: bool = True,
 ) -> Vector:
-    """The probabilities of the judged parts, each by a vote learned from the opinions before it."""
+    """The probabilities of the judged parts, each by rounds and a vote learned from the opinions before it."""
     said = []
     for part in JUDGED:
         rows = split.rows[part]
         now_us = split.span_us[part][0]
+        opinions = tested.after(tested.best_rounds(PARTS[1 : PARTS.index(part)]))
         vote = learn_vote(opinions.between(0, rows.start), examples.y, examples.as_of_us, now_us=now_us)
         if not calibrated:
             plain = dict.fromkeys(vote.weights, Calibration(slope=1.0, intercept=0.0))

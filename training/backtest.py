@@ -1,17 +1,17 @@
 """What the recipe would have said of each part of the log at the time: fits on everything before it.
 
-    fit |  tune      rounds are found here, by early stopping
+    fit |  tune
     fit    tune |  calibrate
     fit    tune    calibrate |  test
     fit    tune    calibrate    test |       the members that are served; nothing known can judge them
 
 Every opinion is out of time: no fit has seen the part it speaks about, or a label that reaches into it. So the first
-two parts can calibrate what is judged by the last one, and all three can calibrate what is served.
+two parts can choose the rounds and calibrate what is judged by the last one, and all three what is served.
 
 References: Tashman (2000), Out-of-sample tests of forecasting accuracy (rolling origins).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +19,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.ensemble import Vector
+from common.members import MAX_ROUNDS
 from training.examples import Examples
-from training.fits import Fit, FittedMember, members_of, opinions_of
+from training.fits import FOREST, Fit, FittedMember, Opinion, members_of, opinions_of
 from training.folds import FoldSource
+from training.found import Found
 from training.recency import recency_weights
 from training.split import PARTS, Split
 
 SAMPLE_ROWS = 4_096
 """Rows, evenly spread over the log, from which a bundle's background, reference, probe and importance are taken."""
 
+MORE_ROUNDS = 3
+
+FLAT = 1e-4
+"""Mean log losses that differ by less are as good as each other; of such, the fewest rounds are the fastest."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How each member is made: its parameters, its rounds, and how fast examples lose weight with age."""
+    """How each member is made: its parameters, its most rounds, and how fast examples lose weight with age."""
 
     params: Mapping[str, Mapping[str, Any]]
+    max_rounds: Mapping[str, int]
     half_life_days: float | None
     seed: int
 
@@ -54,15 +62,53 @@ class OutOfTime:
         return OutOfTime(self.rows[low:high], {name: margin[low:high] for name, margin in self.margins.items()})
 
 
+@dataclass(frozen=True)
+class Backtest:
+    """The opinions of each member on each part after the first, after any of the rounds that were tried."""
+
+    rows: Mapping[str, slice]
+    opinions: Mapping[str, Mapping[str, Opinion]]
+
+    def best_rounds(self, parts: Sequence[str]) -> dict[str, int]:
+        """The rounds of each member with the lowest mean loss on some parts; the fewest that are about as good."""
+        return {kind: _fewest(self._losses(kind, parts)) for kind in self.opinions[parts[0]]}
+
+    def after(self, rounds: Mapping[str, int]) -> OutOfTime:
+        """All opinions after so many rounds of each member."""
+        rows = np.concatenate([np.arange(part.start, part.stop) for part in self.rows.values()])
+        margins = {
+            kind: np.concatenate([self.opinions[part][kind].after(count) for part in self.rows])
+            for kind, count in rounds.items()
+        }
+        return OutOfTime(rows, margins)
+
+    def _losses(self, kind: str, parts: Sequence[str]) -> dict[int, float]:
+        by_part = [self.opinions[part][kind].losses for part in parts]
+        return {rounds: float(np.mean([losses[rounds] for losses in by_part])) for rounds in by_part[0]}
+
+
+def most_rounds(found: Found, *, latency_budget_ms: float | None) -> dict[str, int]:
+    """The most rounds that each kind may have: three times those at which its best trial stopped.
+
+    A trial stops early by one stretch of time, and more examples than it had carry more rounds. Within a latency
+    budget it is what was measured, and no more.
+    """
+    most = {}
+    for kind, params in found.params.items():
+        peers = [trial for trial in found.trials if trial.kind == kind and trial.params == params]
+        rounds = min(peers, key=lambda trial: (trial.log_loss, trial.number)).rounds if peers else MAX_ROUNDS
+        grown = kind != FOREST and latency_budget_ms is None
+        most[kind] = min(MAX_ROUNDS, MORE_ROUNDS * rounds) if grown else rounds
+    return most
+
+
 def search_rows(examples: Examples, split: Split, *, half_life_days: float | None) -> FoldSource:
     """What a search learns from and compares by."""
     return _rows_of(examples, split, "tune", half_life_days)
 
 
-def backtest(
-    examples: Examples, split: Split, recipe: Recipe, *, on_done: Callable[[int], None]
-) -> tuple[OutOfTime, dict[str, int]]:
-    """The opinions of all members on the parts after the first, and the rounds of each.
+def backtest(examples: Examples, split: Split, recipe: Recipe, *, on_done: Callable[[int], None]) -> Backtest:
+    """The opinions of all members on the parts after the first.
 
     Args:
         examples: of the whole log.
@@ -71,16 +117,17 @@ def backtest(
         on_done: told how many of `len(recipe.params) * 3` fits are done.
     """
     kinds = list(recipe.params)
-    first = opinions_of(_fits(examples, split, recipe, "tune"), on_done=on_done)
-    rounds = {kind: opinion.rounds for kind, opinion in zip(kinds, first, strict=True)}
-    later = [fit for part in PARTS[2:] for fit in _fits(examples, split, recipe, part, rounds)]
-    rest = opinions_of(later, on_done=lambda done: on_done(len(first) + done))
-    by_part = [first, *(rest[at : at + len(kinds)] for at in range(0, len(rest), len(kinds)))]
-    rows = np.concatenate([np.arange(len(examples))[split.rows[part]] for part in PARTS[1:]])
-    margins = {
-        kind: np.concatenate([opinions[number].margins for opinions in by_part]) for number, kind in enumerate(kinds)
-    }
-    return OutOfTime(rows, margins), rounds
+    spoken = PARTS[1:]
+    rows = {part: _rows_of(examples, split, part, recipe.half_life_days) for part in spoken}
+    # the longest fits first, so that no CPU is left with one at the end
+    fits = [
+        Fit(kind, recipe.params[kind], rows[part], recipe.seed, recipe.max_rounds[kind])
+        for part in reversed(spoken)
+        for kind in kinds
+    ]
+    said = iter(opinions_of(fits, on_done=on_done))
+    opinions = {part: {kind: next(said) for kind in kinds} for part in reversed(spoken)}
+    return Backtest({part: split.rows[part] for part in spoken}, opinions)
 
 
 def final_members(
@@ -96,14 +143,9 @@ def final_members(
     return {member.kind: member for member in members_of(fits, on_done=on_done)}, sample
 
 
-def _fits(
-    examples: Examples, split: Split, recipe: Recipe, part: str, rounds: Mapping[str, int] | None = None
-) -> list[Fit]:
-    rows = _rows_of(examples, split, part, recipe.half_life_days)
-    return [
-        Fit(kind, params, rows, recipe.seed, None if rounds is None else rounds[kind])
-        for kind, params in recipe.params.items()
-    ]
+def _fewest(losses: Mapping[int, float]) -> int:
+    best = min(losses.values())
+    return min(rounds for rounds, loss in losses.items() if loss <= best + FLAT)
 
 
 def _rows_of(examples: Examples, split: Split, part: str, half_life_days: float | None) -> FoldSource:

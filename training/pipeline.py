@@ -6,20 +6,22 @@ What is judged and what is served are made by one recipe. The judged members hav
 judged by; the served ones have learned every labelled point of the log, since the newest are worth most.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common import holdout
 from common.bundle import Bundle, open_bundle
 from common.clock import Clock, to_iso
+from common.ensemble import Vector
 from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
 from training.assembly import Contents, assemble
-from training.backtest import OutOfTime, Recipe, backtest, final_members, search_rows
+from training.backtest import Backtest, OutOfTime, Recipe, backtest, final_members, most_rounds, search_rows
 from training.data_card import data_card
 from training.evaluation import ENSEMBLE, base_rates
 from training.examples import Examples
@@ -33,7 +35,7 @@ from training.promotion import promote_if_better
 from training.registry import Registered, Registry
 from training.report import quality_table, write_report
 from training.search import search
-from training.split import Split, split_by_time
+from training.split import PARTS, Split, split_by_time
 from training.state import State
 from training.vote import Vote, learn_vote
 
@@ -57,11 +59,24 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the recipe is worth on the untouched last part, and the opinions that this was found by."""
+    """What the recipe is worth on the untouched last part: the members' margins there, their vote, and the figures."""
 
-    opinions: OutOfTime
+    margins: dict[str, Vector]
     vote: Vote
     metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What goes into the bundle: members that learned everything, and the vote that all their opinions ask for.
+
+    `balanced` are the vote's thresholds at 1:1 by slice; `sample` the rows that the members' margins are of.
+    """
+
+    members: dict[str, FittedMember]
+    vote: Vote
+    balanced: dict[str, float]
+    sample: NDArray[np.int64]
 
 
 def train(
@@ -90,21 +105,21 @@ def train(
         champion = _champion(registry)
         stage.note(state.shown_tracking_uri)
     found = _search(examples, split, options, champion, state=state, cpus=cpus, progress=progress)
-    recipe = Recipe(found.params, options.half_life_days, options.search.seed)
+    most = most_rounds(found, latency_budget_ms=options.search.latency_budget_ms)
+    recipe = Recipe(found.params, most, options.half_life_days, options.search.seed)
     with progress.stage("backtest") as stage:
-        opinions, rounds = backtest(examples, split, recipe, on_done=_counting(stage, 3 * len(found.params)))
-        stage.note(", ".join(f"{name} {count}" for name, count in rounds.items()) + " rounds")
+        tested = backtest(examples, split, recipe, on_done=_counting(stage, 3 * len(recipe.params)))
+        stage.note(", ".join(f"{name} {count}" for name, count in tested.best_rounds(PARTS[1:]).items()) + " rounds")
     with progress.stage("judge by the last part") as stage:
-        judged = _judge(examples, split, opinions, options.truth)
+        judged = _judge(examples, split, tested, options.truth)
         overall = judged.metrics["slices"]["all"]["quality"][ENSEMBLE]
         stage.note(f"log loss {overall['log_loss']:.4f}, ROC AUC {overall['roc_auc']:.3f}")
     with progress.stage("fit on everything") as stage:
-        members, sample = final_members(examples, recipe, rounds, on_done=_counting(stage, len(rounds)))
-        vote = learn_vote(opinions, examples.y, examples.as_of_us, now_us=log.report.last_us or 0)
-        shares = ", ".join(f"{name} {weight:.2f}" for name, weight in vote.weights.items())
-        stage.note(f"{shares}; threshold {vote.threshold:.3f}")
+        served = _serve(log, recipe, tested, on_done=_counting(stage, len(recipe.params)))
+        shares = ", ".join(f"{name} {weight:.2f}" for name, weight in served.vote.weights.items())
+        stage.note(f"{shares}; threshold {served.vote.threshold:.3f}")
     with progress.stage("write bundle") as stage:
-        contents = _contents(log, split, judged, vote, members, sample, options)
+        contents = _contents(log, split, judged, served, options)
         bundle = assemble(contents, bundles=state.bundles, now_us=clock(), seed=options.search.seed)
         stage.note(f"{bundle.version}")
     with progress.stage("register") as stage:
@@ -161,9 +176,10 @@ def _search(
     return found
 
 
-def _judge(examples: Examples, split: Split, opinions: OutOfTime, truth: Path | None) -> Judged:
-    """Learn the vote from what is older than the last part, and judge it there."""
+def _judge(examples: Examples, split: Split, tested: Backtest, truth: Path | None) -> Judged:
+    """Choose rounds and vote by what is older than the last part, and judge them there."""
     test = split.rows["test"]
+    opinions = tested.after(tested.best_rounds(PARTS[1:-1]))
     earlier, last = opinions.between(0, test.start), opinions.between(test.start, test.stop)
     vote = learn_vote(earlier, examples.y, examples.as_of_us, now_us=split.span_us["test"][0])
     before = split.before("test")
@@ -178,43 +194,43 @@ def _judge(examples: Examples, split: Split, opinions: OutOfTime, truth: Path | 
         rates=rates,
         truth=truth,
     )
-    return Judged(opinions, vote, {"part": "test", "slices": slices, "base_rates": rates})
+    return Judged(last.margins, vote, {"part": "test", "slices": slices, "base_rates": rates})
+
+
+def _serve(log: Log, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]) -> Served:
+    examples = log.examples
+    rounds = tested.best_rounds(PARTS[1:])
+    members, sample = final_members(examples, recipe, rounds, on_done=on_done)
+    opinions = tested.after(rounds)
+    vote = learn_vote(opinions, examples.y, examples.as_of_us, now_us=log.report.last_us or 0)
+    return Served(members, vote, _balanced(examples, opinions, vote), sample)
 
 
 def _balanced(examples: Examples, opinions: OutOfTime, vote: Vote) -> dict[str, float]:
     return balanced_thresholds(points_of(examples, opinions.rows), vote.probability(opinions.margins))
 
 
-def _contents(
-    log: Log,
-    split: Split,
-    judged: Judged,
-    vote: Vote,
-    members: Mapping[str, FittedMember],
-    sample: np.ndarray[Any, np.dtype[np.int64]],
-    options: TrainOptions,
-) -> Contents:
+def _contents(log: Log, split: Split, judged: Judged, served: Served, options: TrainOptions) -> Contents:
     examples, test = log.examples, split.rows["test"]
-    last = judged.opinions.between(test.start, test.stop)
     points = examples.table(["user", "session", "product", "kind", "as_of_us"], test)
     metrics = {
         **judged.metrics,
-        "balanced_thresholds": _balanced(examples, judged.opinions, vote),
+        "balanced_thresholds": served.balanced,
         "latency": {
             name: {f"rows_{rows}_ms": taken for rows, taken in member.latency_ms.items()}
-            for name, member in members.items()
+            for name, member in served.members.items()
         },
         "latency_budget_ms": options.search.latency_budget_ms,
     }
     learned = {"from": to_iso(int(examples.as_of_us[0])), "to": to_iso(int(examples.as_of_us[-1]))}
     return Contents(
-        members=members,
-        X=examples.x(sample),
-        vote=vote,
+        members=served.members,
+        X=examples.x(served.sample),
+        vote=served.vote,
         catalog=examples.catalog,
         horizon_us=options.horizon_us,
         holdout=holdout.of_points(
-            points, examples.y[test], judged.vote.probability(last.margins), judged.vote.members(last.margins)
+            points, examples.y[test], judged.vote.probability(judged.margins), judged.vote.members(judged.margins)
         ),
         metrics=metrics | recorded(own(metrics)),
         data={**data_card(log, split, options.sources), "learned": learned},

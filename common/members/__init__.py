@@ -1,8 +1,9 @@
 """The base models, each behind one adapter that alone imports its library.
 
-An adapter is a module of this package with four functions and what its search starts from:
+An adapter is a module of this package with five functions and what its search starts from:
 
     fit(fold: Fold, params, *, seed, threads, rounds=None, on_round=None) -> Fitted
+    staged(model, X, rounds, *, threads) -> margins (n,)   of a fitted model's first rounds
     save(model, path)                       in the library's native format, never a pickle
     load(path, *, threads) -> Margin        reads that format; the result maps X (n, f) float32 to margins (n,)
     search_space(trial) -> params           what an Optuna-like `trial` may suggest
@@ -94,6 +95,8 @@ class Adapter(Protocol):
         rounds: int | None = None,
         on_round: OnRound | None = None,
     ) -> Fitted: ...
+
+    def staged(self, model: Any, X: Matrix, rounds: int, *, threads: int) -> Vector: ...
 
     def save(self, model: Any, path: Path) -> None: ...
 

@@ -79,6 +79,12 @@ def fit(
     return Fitted(model, _margin_of(model, threads), rounds=model.tree_count_)
 
 
+def staged(model: CatBoost, X: Matrix, rounds: int, *, threads: int) -> Vector:
+    """The margins of the first `rounds` rounds."""
+    raw = model.predict(X, prediction_type="RawFormulaVal", ntree_end=rounds, thread_count=threads)
+    return np.asarray(raw, dtype=np.float64)
+
+
 def save(model: CatBoost, path: Path) -> None:
     """Write CatBoost's own binary format."""
     model.save_model(str(path), format="cbm")

@@ -79,6 +79,12 @@ def fit(
     return Fitted(model, _margin_of(model, threads), best)
 
 
+def staged(model: lgb.Booster, X: Matrix, rounds: int, *, threads: int) -> Vector:
+    """The margins of the first `rounds` rounds."""
+    raw = model.predict(X, raw_score=True, num_iteration=rounds, num_threads=threads, validate_features=False)
+    return np.asarray(raw, dtype=np.float64)
+
+
 def save(model: lgb.Booster, path: Path) -> None:
     """Write LightGBM's own text format."""
     model.save_model(path)

@@ -84,6 +84,11 @@ def fit(
     return Fitted(forest, lambda X: np.asarray(forest.predict(X), dtype=np.float64), forest.n_estimators)
 
 
+def staged(model: Any, X: Matrix, rounds: int, *, threads: int) -> Vector:  # noqa: ARG001
+    """The margins of the whole forest: more trees never make it worse, so there is nothing to choose."""
+    return np.asarray(model.predict(X), dtype=np.float64)
+
+
 def save(model: Any, path: Path) -> None:
     """Write the forest as an ONNX graph of one float32 TreeEnsembleRegressor."""
     from skl2onnx import to_onnx

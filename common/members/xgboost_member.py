@@ -68,6 +68,13 @@ def fit(
     return Fitted(model, _margin_of(model, threads), rounds=model.num_boosted_rounds())
 
 
+def staged(model: xgb.Booster, X: Matrix, rounds: int, *, threads: int) -> Vector:
+    """The margins of the first `rounds` rounds."""
+    model.set_param({"nthread": threads})
+    raw = model.inplace_predict(X, iteration_range=(0, rounds), predict_type="margin")
+    return np.asarray(raw, dtype=np.float64)
+
+
 def save(model: xgb.Booster, path: Path) -> None:
     """Write XGBoost's own binary format (UBJSON)."""
     model.save_model(path)

@@ -205,6 +205,16 @@ def test_fits_exactly_the_rounds_it_is_given_without_a_valid_part(kind, data):
     assert np.isfinite(fitted.margin(data.X)).all()
 
 
+def test_the_first_rounds_of_a_fit_are_the_fit_of_those_rounds(kind, data):
+    params = adapter(kind).DEFAULTS
+    long = adapter(kind).fit(data.fold, params, seed=1, threads=1, rounds=60)
+    short = adapter(kind).fit(data.fold, params, seed=1, threads=1, rounds=25)
+
+    staged = adapter(kind).staged(long.model, data.X, 25, threads=1)
+
+    np.testing.assert_allclose(staged, short.margin(data.X), rtol=0.0, atol=1e-6)
+
+
 def test_the_valid_part_does_not_touch_a_fit_of_given_rounds(kind, data):
     fold = data.fold
     alone = Fold(fold.X, fold.y, fold.X[:0], fold.y[:0])

@@ -7,12 +7,19 @@ import numpy as np
 import pytest
 
 from common.clock import DAY_US
+from common.members import MAX_ROUNDS
 from training import backtest as module
-from training.backtest import OutOfTime, Recipe, backtest, final_members
-from training.fits import Fit, Opinion
+from training.backtest import Backtest, OutOfTime, Recipe, backtest, final_members, most_rounds
+from training.fits import Fit, Opinion, stages
+from training.found import Found, TrialRecord
 from training.split import PARTS, split_by_time
 
-RECIPE = Recipe({"catboost": {"depth": 4}, "lightgbm": {"num_leaves": 8}}, half_life_days=30.0, seed=3)
+RECIPE = Recipe(
+    {"catboost": {"depth": 4}, "lightgbm": {"num_leaves": 8}},
+    {"catboost": 150, "lightgbm": 100},
+    half_life_days=30.0,
+    seed=3,
+)
 
 
 @dataclass(frozen=True)
@@ -44,15 +51,27 @@ def shop() -> Shop:
     return Shop(np.sort(rng.integers(0, 60 * DAY_US, 5_000)), (rng.random(5_000) < 0.2).astype(np.int8))
 
 
+@dataclass(frozen=True)
+class Said:
+    """An opinion whose margin of a row is the row's number, plus a thousandth of the rounds."""
+
+    rows: np.ndarray
+    losses: dict[int, float]
+
+    def after(self, rounds: int) -> np.ndarray:
+        return self.rows + rounds / 1_000.0
+
+
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
-    """The fits that are asked for; each one's opinion of a row is the row's number."""
+    """The fits that are asked for; the loss of more rounds is lower until 100 of them."""
     asked: list[Fit] = []
 
-    def opinions_of(wanted: list[Fit], *, on_done: Any) -> list[Opinion]:
+    def opinions_of(wanted: list[Fit], *, on_done: Any) -> list[Said]:
         asked.extend(wanted)
         on_done(len(wanted))
-        return [Opinion(np.arange(5_000.0)[fit.rows.valid], rounds=70 + len(fit.kind)) for fit in wanted]
+        losses = [{rounds: 0.3 + abs(100 - rounds) / 1_000.0 for rounds in stages(fit)} for fit in wanted]
+        return [Said(np.arange(5_000.0)[fit.rows.valid], lost) for fit, lost in zip(wanted, losses, strict=True)]
 
     monkeypatch.setattr(module, "opinions_of", opinions_of)
     return asked
@@ -76,20 +95,47 @@ def test_every_fit_learns_from_labels_that_are_settled_before_the_part_it_speaks
 def test_opinions_are_of_the_rows_that_they_are_said_of(shop, fits):
     split = split_by_time(shop.as_of_us, shop.y, embargo_us=DAY_US)
 
-    opinions, rounds = backtest(shop, split, RECIPE, on_done=lambda _: None)
+    opinions = backtest(shop, split, RECIPE, on_done=lambda _: None).after({"catboost": 50, "lightgbm": 100})
 
     assert opinions.rows.tolist() == [row for part in PARTS[1:] for row in range(5_000)[split.rows[part]]]
-    for margins in opinions.margins.values():
-        np.testing.assert_array_equal(margins, opinions.rows)
-    assert rounds == {"catboost": 78, "lightgbm": 78}
+    np.testing.assert_allclose(opinions.margins["catboost"], opinions.rows + 0.05)
+    np.testing.assert_allclose(opinions.margins["lightgbm"], opinions.rows + 0.1)
 
 
-def test_rounds_are_found_once_and_kept(shop, fits):
-    split = split_by_time(shop.as_of_us, shop.y, embargo_us=DAY_US)
+def opinion(losses: dict[int, float]) -> Opinion:
+    return Opinion(losses, {})
 
-    backtest(shop, split, RECIPE, on_done=lambda _: None)
 
-    assert [fit.rounds for fit in fits] == [None, None, 78, 78, 78, 78]
+def test_the_rounds_are_those_of_the_lowest_mean_loss():
+    early, late = {50: 0.30, 100: 0.31, 150: 0.32}, {50: 0.30, 100: 0.26, 150: 0.26}
+    opinions = {"tune": {"xgboost": opinion(early)}, "calibrate": {"xgboost": opinion(late)}}
+    tested = Backtest({}, opinions)
+    assert tested.best_rounds(["tune"]) == {"xgboost": 50}
+    assert tested.best_rounds(["tune", "calibrate"]) == {"xgboost": 100}
+
+
+def test_of_rounds_that_are_about_as_good_the_fewest_are_taken():
+    tested = Backtest({}, {"tune": {"xgboost": opinion({50: 0.3, 100: 0.29995, 150: 0.29992})}})
+    assert tested.best_rounds(["tune"]) == {"xgboost": 50}
+
+
+def trial(kind: str, number: int, log_loss: float, rounds: int) -> TrialRecord:
+    return TrialRecord(kind, number, {"depth": number}, log_loss, rounds, seconds=1.0)
+
+
+def test_the_most_rounds_are_three_times_those_of_the_best_trial():
+    trials = [trial("catboost", 1, 0.29, 80), trial("catboost", 2, 0.28, 120), trial("xgboost", 3, 0.3, 500)]
+    found = Found({"catboost": {"depth": 2}, "xgboost": {"depth": 3}, "lightgbm": {}}, trials, interrupted=False)
+    assert most_rounds(found, latency_budget_ms=None) == {
+        "catboost": 360,
+        "xgboost": MAX_ROUNDS,
+        "lightgbm": MAX_ROUNDS,
+    }
+
+
+def test_within_a_latency_budget_no_rounds_are_added_to_those_that_were_measured():
+    found = Found({"catboost": {"depth": 2}}, [trial("catboost", 2, 0.28, 120)], interrupted=False)
+    assert most_rounds(found, latency_budget_ms=5.0) == {"catboost": 120}
 
 
 def test_how_many_fits_are_done_is_told(shop, fits):
@@ -98,7 +144,7 @@ def test_how_many_fits_are_done_is_told(shop, fits):
 
     backtest(shop, split, RECIPE, on_done=told.append)
 
-    assert told == [2, 6]
+    assert told == [6]
 
 
 def test_opinions_between_two_rows():
