@@ -234,7 +234,9 @@ def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.Argume
         "to do; docs/promotion.md has the reasons.",
     )
     promote.add_argument("version", help="a bundle version, its number or an alias")
-    promote.add_argument("--force", action="store_true", help="even if it misses a gate")
+    promote.add_argument(
+        "--force", action="store_true", help="even if it misses a gate; the registry keeps which (tag forced_past)"
+    )
     promote.set_defaults(run=_command("promote"))
     rollback = commands.add_parser(
         "rollback",
@@ -248,6 +250,7 @@ def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.Argume
         description="Number, version, when registered, aliases, what days it learned from, its figures on the last "
         "part before it learned that, and the gates that it missed.",
     )
+    listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
     listing.set_defaults(run=_command("list_versions"))
 
 

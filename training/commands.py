@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from common.bundle import Bundle, open_bundle
 from common.catalog import Catalog
-from common.clock import HOUR_US, SECOND_US, from_datetime, now_us, to_iso
+from common.clock import HOUR_US, SECOND_US, from_datetime, now_us
 from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
 from common.log_files import plan_parts
@@ -106,22 +105,18 @@ def rollback(_given: argparse.Namespace) -> None:
     print(f"champion is now {registry.rollback().version}")
 
 
-def list_versions(_given: argparse.Namespace) -> None:
+def list_versions(given: argparse.Namespace) -> None:
     """Print the registered bundles."""
-    from training.registry import SHOWN, Registry
+    from training.listing import records, table
+    from training.registry import Registry
 
     versions = Registry(State.from_environment()).versions()
-    if not versions:
+    if given.json:
+        print(json.dumps(records(versions), indent=1))
+    elif versions:
+        Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table(versions))
+    else:
         print("no versions yet; train one with: make run")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in ("no", "version", "registered", "aliases", "log loss", "ROC AUC", "ECE"):
-        table.add_column(column)
-    for entry in versions:
-        figures = [f"{entry.figures[name]:.4f}" if name in entry.figures else "-" for name in SHOWN]
-        registered = to_iso(entry.created_ms * 1_000)[:16]
-        table.add_row(entry.number, entry.version, registered, ", ".join(entry.aliases), *figures)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _review(bundle: Bundle, given: argparse.Namespace, state: State) -> "Review":

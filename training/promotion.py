@@ -20,6 +20,7 @@ from training.gates import Gate, against_champion, missed, of_schema, sentence, 
 from training.prediction import Predictor
 from training.progress import Progress
 from training.registry import Registered, Registry
+from training.version_tags import FORCED
 
 BLOCK_ROWS = 65_536
 VectorsOf = Callable[[NDArray[np.intp]], Matrix]
@@ -97,6 +98,8 @@ def promote_registered(registry: Registry, name: str, *, force: bool) -> tuple[R
     examined = examine(registry, bundle)
     if not force:
         require_passed(bundle.version, examined.missed)
+    elif examined.missed:
+        registry.tag(entry, {FORCED: "; ".join(sentence(gate) for gate in examined.missed)})
     return registry.promote(entry.number), examined.note
 
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from common.errors import RegistryError
 from training.found import TrialRecord
 from training.runs import Runs, best_so_far
 from training.state import State
+from training.version_tags import described
 
 MODEL = "cartcast"
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
@@ -29,7 +30,8 @@ SHOWN = ("log_loss", "roc_auc", "ece")
 class Registered:
     """A bundle version as the registry knows it; `aliases` are those that name it.
 
-    `figures` are the ensemble's log loss, ROC AUC and ECE over all points of its untouched part.
+    `figures` are the ensemble's log loss, ROC AUC and ECE over all points of its untouched part; `tags` are all that
+    the registry keeps beside, see `training.version_tags`.
     """
 
     number: str
@@ -39,6 +41,7 @@ class Registered:
     run_id: str
     aliases: tuple[str, ...]
     figures: dict[str, float]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Registry:
@@ -96,6 +99,7 @@ class Registry:
             "bundle_version": bundle.version,
             "bundle_path": str(bundle.path.resolve()) if self._local else source,
             **{name: str(figures[f"all.{name}"]) for name in SHOWN if f"all.{name}" in figures},
+            **described(manifest),
         }
         made = self._client.create_model_version(MODEL, source, run_id=run_id, tags=tags)
         self._client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
@@ -104,6 +108,11 @@ class Registry:
     def add_report(self, entry: Registered, directory: Path) -> None:
         """Keep the files of a report as artifacts of the run that made the version."""
         self._client.log_artifacts(entry.run_id, str(directory), "report")
+
+    def tag(self, entry: Registered, tags: Mapping[str, str]) -> None:
+        """Keep more beside a version."""
+        for name, value in tags.items():
+            self._client.set_model_version_tag(MODEL, entry.number, name, value)
 
     def versions(self) -> list[Registered]:
         """Every version, newest first."""
@@ -117,6 +126,7 @@ class Registry:
                 run_id=str(entry.run_id),
                 aliases=tuple(sorted(name for name, number in aliases.items() if number == str(entry.version))),
                 figures={name: float(entry.tags[name]) for name in SHOWN if name in entry.tags},
+                tags=dict(entry.tags),
             )
             for entry in self._client.search_model_versions(f"name='{MODEL}'")
         ]

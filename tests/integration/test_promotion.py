@@ -28,6 +28,7 @@ from training.registry import Registry
 from training.shop.traffic import Plan
 from training.simulate import DEFAULT_START, simulate
 from training.state import State
+from training.version_tags import FORCED
 
 RNG = np.random.default_rng(0)
 TRUE_P = np.clip(RNG.beta(1, 7, 4_000), 1e-4, 1.0 - 1e-4)
@@ -128,6 +129,7 @@ def test_a_worse_bundle_is_refused_by_how_much_and_serves_only_by_force(shelf, r
     assert registry.champion().version == "good-1"
 
     assert promote_registered(registry, "blunt-1", force=True)[0].version == "blunt-1"
+    assert registry.find("blunt-1").tags[FORCED].startswith("champion: worse than good-1")
     assert registry.rollback().version == "good-1"
 
 
