@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from ray import tune
 from common.errors import InputError
 from common.members import adapter
 from training.cluster import smallest_node_cpus
+from training.cpu_share import CpuShare, share_cpus
 from training.folds import FoldSource
 from training.found import (
     Found,
@@ -41,7 +41,7 @@ CHECKPOINT_S = 2
 _RETRIES = 2
 """Times that a trial is begun again after its process died."""
 
-_EXPERIMENT = "search.json"
+_EXPERIMENT = "cpu_share"
 
 Params = Mapping[str, Any]
 
@@ -71,23 +71,20 @@ def search(
         InputError: there is nothing to resume, or it was started with other data or settings; or no trial of some
             kind was within the latency budget; or every trial failed.
     """
-    state = _prepared(directory, _identity(source, settings), _share(cpus, settings), resume=resume)
+    state = _prepared(directory, source, settings, cpus, resume=resume)
     _silence()
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            MemberTrial,
-            source=source,
-            seed=settings.seed,
-            threads=state.share.threads,
-            latency_budget_ms=settings.latency_budget_ms,
-        ),
-        {"cpu": state.share.threads},
-    )
-    if resume and bring_back(state.path):
+    trainable = _trainable(source, settings, state.share)
+    restored = resume and bring_back(state.path)
+    if restored:
         tuner = tune.Tuner.restore(str(state.path.resolve()), trainable, restart_errored=True)
     else:
         tuner = _tuner(trainable, settings, state, _starts(settings, warm_start or {}, progress))
-    results, interrupted = _within_budget(tuner, settings, state.path, progress)
+    budget = TimeBudget(state.path, settings.time_budget_s)
+    if budget.left_s() > 0:
+        with progress.searching(settings.kinds, settings.trials, left_s=budget.left_s), budget.running():
+            results, interrupted = _run(tuner)
+    else:
+        results, interrupted = tuner.get_results() if restored else [], False
     trials = sorted(trial_records(results, settings), key=lambda trial: (trial.kind, trial.log_loss, trial.number))
     _require_some(trials, results)
     params = best_params(trials, settings) if not interrupted else {}
@@ -95,26 +92,11 @@ def search(
 
 
 @dataclass(frozen=True)
-class _Share:
-    """How the trials share the CPUs: each takes `threads`, and a kind has at most `per_kind` under way."""
-
-    threads: int
-    per_kind: int
-
-
-@dataclass(frozen=True)
 class _State:
     """Where a search keeps its state, and how its trials share the CPUs."""
 
     path: Path
-    share: _Share
-
-
-def _share(cpus: int, settings: SearchSettings) -> _Share:
-    """All CPUs busy and none twice: a trial has more than one only where there are more CPUs than trials."""
-    kinds = len(settings.kinds)
-    threads = max(1, min(cpus // (settings.trials * kinds), smallest_node_cpus()))
-    return _Share(threads, per_kind=max(1, math.ceil(cpus // threads / kinds)))
+    share: CpuShare
 
 
 def _starts(
@@ -133,6 +115,17 @@ def _starts(
                 progress.print(f"  warm start: {note}")
         starts[kind] = points
     return starts
+
+
+def _trainable(source: FoldSource, settings: SearchSettings, share: CpuShare) -> Any:
+    with_rows = tune.with_parameters(
+        MemberTrial,
+        source=source,
+        seed=settings.seed,
+        threads=share.threads,
+        latency_budget_ms=settings.latency_budget_ms,
+    )
+    return tune.with_resources(with_rows, {"cpu": share.threads})
 
 
 def _tuner(
@@ -162,17 +155,6 @@ def _tuner(
     )
 
 
-def _within_budget(tuner: tune.Tuner, settings: SearchSettings, path: Path, progress: Progress) -> tuple[Any, bool]:
-    """The results once all trials are over, time is up or Ctrl-C was pressed, and whether it was that."""
-    if settings.time_budget_s <= 0:
-        return tuner.get_results(), False
-    budget = TimeBudget(path, settings.time_budget_s)
-    if budget.left_s() <= 0:
-        return tuner.get_results(), False
-    with progress.searching(settings.kinds, settings.trials, left_s=budget.left_s), budget.running():
-        return _run(tuner)
-
-
 def _require_some(trials: list[TrialRecord], results: Any) -> None:
     """Defaults are no answer where every trial failed: something is wrong with the rows or the cluster."""
     errors = [result.error for result in results if result.error is not None]
@@ -181,27 +163,37 @@ def _require_some(trials: list[TrialRecord], results: Any) -> None:
         raise InputError(f"every trial of the search failed: {last}")
 
 
-def _identity(source: FoldSource, settings: SearchSettings) -> dict[str, Any]:
-    return {"data": source.identity, "seed": settings.seed, "trials": settings.trials, "kinds": list(settings.kinds)}
+def _prepared(directory: Path, source: FoldSource, settings: SearchSettings, cpus: int, *, resume: bool) -> _State:
+    """A new experiment, or the one that is to be continued with the CPUs that it was begun with.
 
-
-def _prepared(directory: Path, identity: Mapping[str, Any], share: _Share, *, resume: bool) -> _State:
-    """A new experiment named after its identity, or the one that is to be continued, shared as it began."""
-    name = blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
-    path = directory / name
+    It is named after what makes it this search: data, seed, trials and kinds.
+    """
+    named = json.dumps([source.identity, settings.seed, settings.trials, list(settings.kinds)])
+    path = directory / blake2b(named.encode(), digest_size=6).hexdigest()
+    widest = smallest_node_cpus()
     if resume:
-        if not (path / _EXPERIMENT).is_file():
-            raise InputError(
-                f"no unfinished search of these events with these settings under {directory}",
-                remedy="Give the same --events, --trials and --seed as before, or leave out --resume",
-            )
-        began = json.loads((path / _EXPERIMENT).read_text(encoding="utf-8"))["share"]
-        return _State(path, _Share(**began))
+        return _begun(path, widest)
+    share = share_cpus(cpus, kinds=len(settings.kinds), trials=settings.trials, widest=widest)
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True, exist_ok=True)
     beside = path / "new"
-    beside.write_text(json.dumps({**identity, "share": asdict(share)}, indent=1), encoding="utf-8")
+    beside.write_text(json.dumps(asdict(share)), encoding="utf-8")
     beside.rename(path / _EXPERIMENT)
+    return _State(path, share)
+
+
+def _begun(path: Path, widest: int) -> _State:
+    if not (path / _EXPERIMENT).is_file():
+        raise InputError(
+            f"no unfinished search of these events with these settings under {path.parent}",
+            remedy="Give the same --events, --trials and --seed as before, or leave out --resume",
+        )
+    share = CpuShare(**json.loads((path / _EXPERIMENT).read_text(encoding="utf-8")))
+    if share.threads > widest:  # its trials would wait for ever
+        raise InputError(
+            f"the search was started with {share.threads} CPUs for each trial, and a node here has {widest}",
+            remedy="Resume it on a cluster like the one it was started on, or leave out --resume",
+        )
     return _State(path, share)
 
 

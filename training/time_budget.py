@@ -38,10 +38,12 @@ class TimeBudget:
 
     def left_s(self) -> float:
         """What is left, in seconds; negative when it was overdrawn."""
-        left_s = self._budget_s - self._spent_s()
+        return self._budget_s - self._spent_s()
+
+    def note(self) -> None:
+        """Put what was spent on disk, at most once a second."""
         if time.monotonic() - self._written_s > _WRITE_S:
             self._write()
-        return left_s
 
     def _spent_s(self) -> float:
         return self._spent_before_s + (0.0 if self._began_s is None else time.monotonic() - self._began_s)
@@ -80,5 +82,7 @@ class OutOfTime(Stopper):  # type: ignore[misc]  # Ray is untyped
         return False
 
     def stop_all(self) -> bool:
-        """Whether time is up."""
-        return running_budget().left_s() <= 0.0
+        """Whether time is up; asked again and again, so that this is where the time spent is noted."""
+        budget = running_budget()
+        budget.note()
+        return budget.left_s() <= 0.0

@@ -20,6 +20,7 @@ from common.bundle import MEMBER_KINDS
 from common.errors import InputError
 from common.members import Fold, adapter
 from tests.margins import problem
+from training import time_budget
 from training.cluster import ray_cluster
 from training.folds import FoldInMemory
 from training.found import DONE, PRUNED, Found, SearchSettings
@@ -87,6 +88,12 @@ def test_the_same_seed_and_data_find_the_same(found, tmp_path):
     assert outcome(again) == outcome(found)
 
 
+def test_without_any_time_the_defaults_are_what_is_found(tmp_path):
+    none = search(SOURCE, SearchSettings(3, 0.0, 5), directory=tmp_path, cpus=1, progress=quiet())
+    assert none.trials == []
+    assert none.params == {kind: dict(adapter(kind).DEFAULTS) for kind in MEMBER_KINDS}
+
+
 class InterruptAfter(Progress):
     """Presses Ctrl-C when so many trials are over."""
 
@@ -130,7 +137,8 @@ def test_a_search_whose_driver_is_killed_goes_on_with_what_was_done(found, tmp_p
         import sys
         from pathlib import Path
         from tests.integration.test_search import SETTINGS, SOURCE
-        from training.cluster import ray_cluster
+        from training import time_budget
+from training.cluster import ray_cluster
         from training.progress import Progress
         from training.search import search
         with ray_cluster() as cpus:
@@ -183,20 +191,37 @@ class Recorded(Progress):
         self.started += 1
 
 
-def test_a_search_that_runs_out_of_time_ends_with_what_it_has(tmp_path):
-    settings = SearchSettings(trials=1_000, time_budget_s=12.0, seed=5)
-    ended = search(SOURCE, settings, directory=tmp_path, cpus=2, progress=quiet())
+class LeapAfter(Progress):
+    """A clock that leaps by a day when so many trials are over, and the display that makes it."""
+
+    def __init__(self, trials: int) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self._trials_left = trials
+
+    def trial_ended(self, kind, standings):
+        super().trial_ended(kind, standings)
+        self._trials_left -= 1
+
+    def monotonic(self) -> float:
+        return time.monotonic() + (86_400.0 if self._trials_left <= 0 else 0.0)
+
+
+def test_a_search_that_runs_out_of_time_ends_with_what_it_has_and_goes_on_if_given_more(tmp_path, monkeypatch):
+    settings = SearchSettings(trials=100, time_budget_s=80_000.0, seed=5)
+    monkeypatch.setattr(time_budget, "time", leaping := LeapAfter(3))
+    ended = search(SOURCE, settings, directory=tmp_path, cpus=2, progress=leaping)
     assert not ended.interrupted
-    assert 0 < len(ended.trials) < 4_000
+    assert 3 <= len(ended.trials) < 10
     assert set(ended.params) == set(MEMBER_KINDS)
 
     over = search(SOURCE, settings, directory=tmp_path, cpus=2, progress=(shown := Recorded()), resume=True)
     assert outcome(over) == outcome(ended)  # its time is used up
     assert shown.started == 0
 
-    more = replace(settings, time_budget_s=12.5)
-    went_on = search(SOURCE, more, directory=tmp_path, cpus=2, progress=quiet(), resume=True)
-    assert len(went_on.trials) > len(ended.trials)
+    monkeypatch.setattr(time_budget, "time", leaping := LeapAfter(2))
+    more = replace(settings, time_budget_s=80_001.0)
+    went_on = search(SOURCE, more, directory=tmp_path, cpus=2, progress=leaping, resume=True)
+    assert len(went_on.trials) >= len(ended.trials) + 2
     assert set(outcome(ended)) <= set(outcome(went_on))
 
 
