@@ -84,7 +84,7 @@ def silence_check(as_of_us: NDArray[np.int64], rows: Mapping[str, slice], *, hor
     return Check(
         "labels end before the next part begins",
         gap_h >= 0.0,
-        f"Between {nearest}, the nearest of {len(spans)} parts, {gap_h:.1f} h are left after the last label's horizon.",
+        f"Between {nearest}, the nearest of {len(spans)} parts, {gap_h:.2f} h are left after the last label's horizon.",
         gap_h,
     )
 

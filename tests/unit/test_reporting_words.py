@@ -83,7 +83,7 @@ def test_seconds_are_shown_as_people_count_them():
     spec = Spec("since_cart_s", "session", "s", 0.0, NEVER_S, "since the cart")
     scale = scale_of(np.array([2.0, 70.0, 4_000.0, NEVER_S], np.float32), spec)
 
-    assert scale.axis["ticktext"] == ["1 min", "1 h", "1 day", "never"]
+    assert scale.axis["ticktext"] == ["1 min", "1 h", "1 d", "never"]
     assert scale.at[0] < scale.axis["tickvals"][0] < scale.at[1]
     assert scale.at[-1] == pytest.approx(scale.axis["tickvals"][-1])
 

@@ -10,7 +10,7 @@ from common.feature_specs import NEVER_S, Spec
 from training.reporting.figure import axis
 from training.reporting.wording import compact
 
-_TIMES = ((1, "1 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 day"))
+_TIMES = ((1, "1 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"))
 _DECADES = (0, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000)
 _HEAVY_TAIL = 12.0
 

@@ -123,4 +123,9 @@
   dark.addEventListener("change", () => drawAll(theme()));
   addEventListener("beforeprint", () => Object.keys(figures).forEach((id) => draw(id, THEMES.light)));
   addEventListener("afterprint", () => drawAll(theme()));
-})();
+})().catch((error) => {
+  const notice = Object.assign(document.createElement("p"), { className: "notice" });
+  notice.textContent = `The charts could not be drawn (${error.message ?? error}). A browser of 2023 or later can.`;
+  document.querySelector("main").prepend(notice);
+  throw error;
+});
