@@ -13,12 +13,12 @@ from catboost import CatBoost, Pool
 from common.members import MAX_ROUNDS, PATIENCE_ROUNDS, Fitted, Fold, Margin, Matrix, OnRound, Trial, Vector
 
 DEFAULTS: Mapping[str, float] = {
-    "learning_rate": 0.06,
+    "learning_rate": 0.05,
     "depth": 6,
     "l2_leaf_reg": 5.0,
-    "random_strength": 0.5,
-    "subsample": 0.8,
-    "rsm": 0.8,
+    "random_strength": 1.0,
+    "subsample": 0.6,
+    "rsm": 0.6,
 }
 
 CHEAPEST: Mapping[str, float] = {**DEFAULTS, "learning_rate": 0.15, "depth": 4}
