@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from common.holdout import Holdout
 from common.members import Matrix
 from training.explanation import background, importance
 from training.fits import FittedMember
+from training.leakage import Check
+from training.model_card import FILE as MODEL_CARD
+from training.model_card import model_card
 from training.vote import Vote
 
 REFERENCE_ROWS = 2_000
@@ -33,7 +36,8 @@ class Contents:
     """What goes into a bundle.
 
     `members` are those that are served, and `X` (n, f) the rows, spread over the log, that their margins are of.
-    `vote` makes one probability of them. `holdout` is what the recipe said of the untouched last part.
+    `vote` makes one probability of them. `holdout` is what the recipe said of the untouched last part, `checks` what
+    was done to find out whether it could have known the answers.
     """
 
     members: Mapping[str, FittedMember]
@@ -44,6 +48,7 @@ class Contents:
     holdout: Holdout
     metrics: dict[str, Any]
     data: dict[str, Any]
+    checks: Sequence[Check]
 
     def probabilities(self) -> dict[str, Vector]:
         """Of every row of `X`, calibrated, (n,) for each member."""
@@ -71,6 +76,8 @@ def assemble(contents: Contents, *, bundles: Path, now_us: int, seed: int) -> Bu
             data=contents.data,
             probe=_probe(contents),
         )
+        card = model_card(manifest, profit=contents.metrics.get("profit"), checks=contents.checks)
+        (path / MODEL_CARD).write_text(card, encoding="utf-8")
         seal_bundle(path, manifest)
         target = bundles / version
         path.rename(target)

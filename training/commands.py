@@ -65,7 +65,7 @@ def evaluate(given: argparse.Namespace) -> None:
     prepare(given.address, state.ray_token)
     plan_parts(given.events)
     bundles = [_registered_bundle(state, name) for name in given.version]
-    from training.report import quality_table
+    from training.reporting.table import quality_table
     from training.review import side_by_side, side_by_side_table, title
 
     console = Console(highlight=False)

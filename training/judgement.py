@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from common.ensemble import DEFAULT_WEIGHTS, Vector, combine
-from training.evaluation import BASE_RATE, DEFAULT_VOTE, ENSEMBLE, SLICES, TRUTH, Points, evaluate
+from training.evaluation import BASE_RATE, DEFAULT_VOTE, ENSEMBLE, SLICES, TRUTH, Points
 from training.example_store import Rows
 from training.examples import Examples
 from training.threshold import best_f1_threshold
@@ -21,32 +20,24 @@ def points_of(examples: Examples, rows: Rows = EVERYTHING) -> Points:
     return Points(examples.y[rows], examples.kind[rows], examples.user[rows])
 
 
-def judge(
+def candidates_of(
     examples: Examples,
     rows: slice,
     of_members: Mapping[str, Vector],
     *,
     weights: Mapping[str, float],
-    threshold: float,
-    balanced_thresholds: Mapping[str, float],
     rates: Mapping[str, float],
     truth: Path | None,
-    others: Mapping[str, Vector] | None = None,
-    of_candidates: Mapping[str, Mapping[str, float]] | None = None,
-) -> dict[str, Any]:
-    """The figures of all candidates on some examples, as `training.evaluation.evaluate` gives them.
+) -> dict[str, Vector]:
+    """The probabilities (m,) of everything that is judged on some examples, by name.
 
     Args:
         examples: where the rows are from.
         rows: which examples are judged, m of them.
         of_members: each member's probabilities (m,).
         weights: of the ensemble.
-        threshold: of the ensemble.
-        balanced_thresholds: of the ensemble, for each slice.
         rates: the base rates by name of kind.
         truth: a file of true probabilities, if there is one.
-        others: what else is judged beside, (m,) each; the champion, say.
-        of_candidates: thresholds of other candidates than the ensemble, for each slice, where their F1 is wanted.
     """
     candidates: dict[str, Vector] = {name: of_members[name] for name in weights}
     candidates[ENSEMBLE] = combine(of_members, weights)
@@ -55,13 +46,7 @@ def judge(
     candidates[BASE_RATE] = by_kind[examples.kind[rows]]
     if truth is not None:
         candidates[TRUTH] = true_probabilities(truth, examples, rows)
-    return evaluate(
-        points_of(examples, rows),
-        candidates | dict(others or {}),
-        threshold=threshold,
-        balanced_thresholds=balanced_thresholds,
-        of_candidates=of_candidates,
-    )
+    return candidates
 
 
 def balanced_thresholds(held_out: Points, p: Vector) -> dict[str, float]:

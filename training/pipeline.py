@@ -14,30 +14,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common import holdout
 from common.bundle import Bundle, open_bundle
 from common.clock import Clock, to_iso
-from common.ensemble import Vector
+from common.ensemble import DEFAULT_WEIGHTS
 from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
 from training.assembly import Contents, assemble
-from training.backtest import Backtest, OutOfTime, Recipe, backtest, final_members, most_rounds, search_rows
+from training.backtest import Backtest, Recipe, backtest, final_members, most_rounds, search_rows
 from training.data_card import data_card
-from training.evaluation import ENSEMBLE, base_rates
+from training.evaluation import ENSEMBLE
 from training.examples import Examples
 from training.fits import FittedMember
 from training.found import Found, SearchSettings
-from training.gates import own, recorded
-from training.judgement import balanced_thresholds, judge, points_of
+from training.gates import own, recorded, stored
+from training.judging import Judged, balanced_of, judge_recipe, vectors_of
+from training.leakage import Check
 from training.log import Log, read_log
+from training.profit import Economics
 from training.progress import Progress, Stage
 from training.promotion import promote_if_better
 from training.registry import Registered, Registry
-from training.report import quality_table, write_report
+from training.reporting import CHAMPION, ReportData, explained_by, write_html
+from training.reporting.table import quality_table
+from training.run_checks import run_checks
 from training.search import search
 from training.split import PARTS, Split, split_by_time
 from training.state import State
 from training.vote import Vote, learn_vote
+
+EXPLAINED_ROWS = 400
+"""Rows whose explanations the report draws."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +61,6 @@ class TrainOptions:
     half_life_days: float | None = 45.0
     margin: float = 1.0
     contact_cost: float = 0.1
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the recipe is worth on the untouched last part: the members' margins there, their vote, and the figures."""
-
-    margins: dict[str, Vector]
-    vote: Vote
-    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -111,26 +108,31 @@ def train(
         tested = backtest(examples, split, recipe, on_done=_counting(stage, 3 * len(recipe.params)))
         stage.note(", ".join(f"{name} {count}" for name, count in tested.best_rounds(PARTS[1:]).items()) + " rounds")
     with progress.stage("judge by the last part") as stage:
-        judged = _judge(examples, split, tested, options.truth)
+        economics = Economics(options.margin, options.contact_cost)
+        judged = judge_recipe(examples, split, tested, economics, truth=options.truth, champion=champion)
         overall = judged.metrics["slices"]["all"]["quality"][ENSEMBLE]
         stage.note(f"log loss {overall['log_loss']:.4f}, ROC AUC {overall['roc_auc']:.3f}")
+    with progress.stage("check for leaks") as stage:
+        checks = _checked(log, split, judged, options, stage)
     with progress.stage("fit on everything") as stage:
         served = _serve(log, recipe, tested, on_done=_counting(stage, len(recipe.params)))
         shares = ", ".join(f"{name} {weight:.2f}" for name, weight in served.vote.weights.items())
         stage.note(f"{shares}; threshold {served.vote.threshold:.3f}")
     with progress.stage("write bundle") as stage:
-        contents = _contents(log, split, judged, served, options)
+        contents = _contents(log, split, judged, served, checks, options)
         bundle = assemble(contents, bundles=state.bundles, now_us=clock(), seed=options.search.seed)
         stage.note(f"{bundle.version}")
     with progress.stage("register") as stage:
         registered = registry.register(bundle, trials=found.trials, settings=_settings(options))
         stage.note(f"version {registered.number}, alias challenger")
-    write_report(state.reports / bundle.version, _report(bundle, found, progress))
-    registry.add_report(registered, state.reports / bundle.version)
+    with progress.stage("write report") as stage:
+        page = _reported(bundle, judged, contents, found, economics, champion, state=state, progress=progress)
+        registry.add_report(registered, page.parent)
+        stage.note(str(page))
     progress.print(quality_table(judged.metrics, title=f"{bundle.version} on the untouched last part"))
     if options.promote:
-        first = split.rows["test"].start
-        registered = promote_if_better(registry, bundle, progress, x=lambda rows: examples.x(rows + first))
+        x = vectors_of(examples, split.rows["test"])
+        registered = promote_if_better(registry, bundle, progress, x=x)
     return bundle, registered
 
 
@@ -176,25 +178,20 @@ def _search(
     return found
 
 
-def _judge(examples: Examples, split: Split, tested: Backtest, truth: Path | None) -> Judged:
-    """Choose rounds and vote by what is older than the last part, and judge them there."""
-    test = split.rows["test"]
-    opinions = tested.after(tested.best_rounds(PARTS[1:-1]))
-    earlier, last = opinions.between(0, test.start), opinions.between(test.start, test.stop)
-    vote = learn_vote(earlier, examples.y, examples.as_of_us, now_us=split.span_us["test"][0])
-    before = split.before("test")
-    rates = base_rates(examples.kind[before], examples.y[before])
-    slices = judge(
-        examples,
-        test,
-        vote.members(last.margins),
-        weights=vote.weights,
-        threshold=vote.threshold,
-        balanced_thresholds=_balanced(examples, earlier, vote),
-        rates=rates,
-        truth=truth,
+def _checked(log: Log, split: Split, judged: Judged, options: TrainOptions, stage: Stage) -> list[Check]:
+    checks = run_checks(
+        log.examples,
+        split,
+        judged.held_out.probabilities[ENSEMBLE],
+        options.events,
+        horizon_us=options.horizon_us,
+        seed=options.search.seed,
     )
-    return Judged(last.margins, vote, {"part": "test", "slices": slices, "base_rates": rates})
+    failed = [check.name for check in checks if not check.passed]
+    stage.note(f"{len(checks) - len(failed)} of {len(checks)} passed")
+    if failed:
+        stage.note(f"FAILED: {', '.join(failed)}")
+    return checks
 
 
 def _serve(log: Log, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]) -> Served:
@@ -203,16 +200,13 @@ def _serve(log: Log, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int
     members, sample = final_members(examples, recipe, rounds, on_done=on_done)
     opinions = tested.after(rounds)
     vote = learn_vote(opinions, examples.y, examples.as_of_us, now_us=log.report.last_us or 0)
-    return Served(members, vote, _balanced(examples, opinions, vote), sample)
+    return Served(members, vote, balanced_of(examples, opinions, vote), sample)
 
 
-def _balanced(examples: Examples, opinions: OutOfTime, vote: Vote) -> dict[str, float]:
-    return balanced_thresholds(points_of(examples, opinions.rows), vote.probability(opinions.margins))
-
-
-def _contents(log: Log, split: Split, judged: Judged, served: Served, options: TrainOptions) -> Contents:
-    examples, test = log.examples, split.rows["test"]
-    points = examples.table(["user", "session", "product", "kind", "as_of_us"], test)
+def _contents(
+    log: Log, split: Split, judged: Judged, served: Served, checks: Sequence[Check], options: TrainOptions
+) -> Contents:
+    examples = log.examples
     metrics = {
         **judged.metrics,
         "balanced_thresholds": served.balanced,
@@ -229,12 +223,48 @@ def _contents(log: Log, split: Split, judged: Judged, served: Served, options: T
         vote=served.vote,
         catalog=examples.catalog,
         horizon_us=options.horizon_us,
-        holdout=holdout.of_points(
-            points, examples.y[test], judged.vote.probability(judged.margins), judged.vote.members(judged.margins)
-        ),
+        holdout=judged.holdout,
         metrics=metrics | recorded(own(metrics)),
         data={**data_card(log, split, options.sources), "learned": learned},
+        checks=checks,
     )
+
+
+def _reported(
+    bundle: Bundle,
+    judged: Judged,
+    contents: Contents,
+    found: Found,
+    economics: Economics,
+    champion: Bundle | None,
+    *,
+    state: State,
+    progress: Progress,
+) -> Path:
+    manifest = bundle.manifest
+    beside = champion is not None and CHAMPION in judged.held_out.probabilities
+    report = ReportData(
+        version=bundle.version,
+        created=manifest.created,
+        label_horizon_s=manifest.label_horizon_s,
+        metrics=manifest.metrics,
+        held_out=judged.held_out,
+        chosen_on=judged.chosen_on,
+        threshold=judged.vote.threshold,
+        served_threshold=manifest.threshold,
+        economics=economics,
+        weights=manifest.weights,
+        baseline_weights={name: DEFAULT_WEIGHTS[name] for name in manifest.weights},
+        params=found.params,
+        trials=found.trials,
+        explained=explained_by(bundle, contents.X[:: max(1, len(contents.X) // EXPLAINED_ROWS)]),
+        data=manifest.data,
+        checks=contents.checks,
+        seconds=progress.seconds,
+        gates=stored(manifest.metrics),
+        champion_version=champion.version if champion is not None and beside else None,
+    )
+    return write_html(state.reports / bundle.version, report)
 
 
 def _counting(stage: Stage, total: int) -> Any:
@@ -247,19 +277,4 @@ def _settings(options: TrainOptions) -> dict[str, Any]:
         "events": [str(path) for path in options.events],
         "horizon_us": options.horizon_us,
         "half_life_days": options.half_life_days,
-    }
-
-
-def _report(bundle: Bundle, found: Found, progress: Progress) -> dict[str, Any]:
-    manifest = bundle.manifest
-    return {
-        "version": bundle.version,
-        "created": manifest.created,
-        "metrics": manifest.metrics,
-        "weights": manifest.weights,
-        "threshold": manifest.threshold,
-        "importance": manifest.importance,
-        "data": manifest.data,
-        "trials": [asdict(trial) for trial in found.trials],
-        "seconds": progress.seconds,
     }

@@ -1,5 +1,6 @@
 """Who becomes champion: a bundle that passes its own gates and is not worse than the one that serves."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,8 @@ from training.registry import Registered, Registry
 from training.version_tags import FORCED
 
 BLOCK_ROWS = 65_536
+COMPARISON = "comparison"
+"""The tag of a version that keeps how it did against the champion of the time when it was trained."""
 VectorsOf = Callable[[NDArray[np.intp]], Matrix]
 """The vectors (m, f) of some rows of a bundle's holdout, by their sorted numbers (m,)."""
 
@@ -47,7 +50,8 @@ def examine(registry: Registry, bundle: Bundle, x: VectorsOf | None = None) -> E
     Args:
         registry: who the champion is.
         bundle: the candidate.
-        x: the vectors of its holdout; without them the two are compared on points that both held out alone.
+        x: the vectors of its holdout; without them what they showed when it was trained is remembered, if it was held
+            against the same champion, and else the two are compared on points that both held out alone.
     """
     gates = [*stored(bundle.manifest.metrics), of_schema(bundle.manifest.feature_schema)]
     champion = registry.champion()
@@ -58,11 +62,22 @@ def examine(registry: Registry, bundle: Bundle, x: VectorsOf | None = None) -> E
         opponent = contestant_of(served)
     except (BundleError, RegistryError) as error:
         return Examination(gates, None, f"champion {champion.version} cannot be compared with: {error.message}")
-    predict = _predict(served, x) if x is not None and usable else None
-    comparison = compare(contestant_of(bundle), opponent, predict)
+    predict = predicting(served, x) if x is not None and usable else None
+    remembered = None if x is not None else _remembered(registry, bundle, champion)
+    comparison = remembered or compare(contestant_of(bundle), opponent, predict)
     if comparison.verdict is Verdict.IMPOSSIBLE and not usable:
         return Examination(gates, comparison, f"this code cannot serve champion {champion.version}: nothing to defend")
     return Examination([*gates, against_champion(comparison)], comparison, comparison.message)
+
+
+def hold_against_champion(registry: Registry, bundle: Bundle, progress: Progress, *, x: VectorsOf) -> Examination:
+    """Examine a new bundle while its vectors are at hand, and keep what came out for a later `promote`."""
+    with progress.stage("compare with the champion") as stage:
+        examined = examine(registry, bundle, x)
+        stage.note(examined.note)
+    if examined.comparison is not None:
+        registry.tag(registry.find(bundle.version), {COMPARISON: json.dumps(examined.comparison.as_dict())})
+    return examined
 
 
 def promote_if_better(registry: Registry, bundle: Bundle, progress: Progress, *, x: VectorsOf) -> Registered:
@@ -77,9 +92,7 @@ def promote_if_better(registry: Registry, bundle: Bundle, progress: Progress, *,
     Raises:
         RegistryError: says which gates were missed, and by how much.
     """
-    with progress.stage("compare with the champion") as stage:
-        examined = examine(registry, bundle, x)
-        stage.note(examined.note)
+    examined = hold_against_champion(registry, bundle, progress, x=x)
     require_passed(bundle.version, examined.missed)
     promoted = registry.promote(bundle.version)
     progress.print(f"champion is now {promoted.version}")
@@ -165,7 +178,16 @@ def _open_champion(registry: Registry, champion: Registered) -> tuple[Bundle, bo
     return open_bundle(path, feature_schema=schema, only=None if usable else [holdout.FILE]), usable
 
 
-def _predict(champion: Bundle, x: VectorsOf) -> Predict:
+def _remembered(registry: Registry, bundle: Bundle, champion: Registered) -> Comparison | None:
+    """How a bundle did against this champion when it was trained, if it was held against it."""
+    text = registry.find(bundle.version).tags.get(COMPARISON)
+    comparison = Comparison.from_dict(json.loads(text)) if text else None
+    return comparison if comparison is not None and comparison.champion == champion.version else None
+
+
+def predicting(champion: Bundle, x: VectorsOf) -> Predict:
+    """What a bundle says of rows of a holdout whose vectors are known, a block at a time."""
+
     def predict(rows: NDArray[np.intp]) -> Vector:
         return Predictor(champion).ensemble_of(x(block) for block in _blocks(rows))
 

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from common.bundle import Bundle
 from common.clock import SECOND_US, to_iso
-from common.ensemble import combine
 from common.errors import InputError
 from common.holdout import Holdout, of_points
 from training.comparison import difference
+from training.evaluation import ENSEMBLE, evaluate
 from training.examples import Examples
-from training.judgement import judge
+from training.judgement import candidates_of, points_of
 from training.prediction import Predictor
 from training.promotion import learned_to_us
 
@@ -56,15 +56,14 @@ def review(bundle: Bundle, examples: Examples, truth: Path | None, *, include_le
             remedy="Give a log that goes on for longer, or judge by what it knows with --include-learned",
         )
     of_members = Predictor(bundle).members_of(examples.x(block) for block in examples.blocks(rows))
-    slices = judge(
-        examples,
-        rows,
-        of_members,
-        weights=manifest.weights,
+    candidates = candidates_of(
+        examples, rows, of_members, weights=manifest.weights, rates=manifest.metrics["base_rates"], truth=truth
+    )
+    slices = evaluate(
+        points_of(examples, rows),
+        candidates,
         threshold=manifest.threshold,
         balanced_thresholds=manifest.metrics["balanced_thresholds"],
-        rates=manifest.metrics["base_rates"],
-        truth=truth,
     )
     metrics = {
         "part": "all" if include_learned else "unlearned",
@@ -78,8 +77,8 @@ def review(bundle: Bundle, examples: Examples, truth: Path | None, *, include_le
         "slices": slices,
     }
     points = examples.table(["user", "session", "product", "kind", "as_of_us"], rows)
-    vote = combine(of_members, manifest.weights)
-    return Review(bundle.version, metrics, of_points(points, examples.y[rows], vote, of_members))
+    said = of_points(points, examples.y[rows], candidates[ENSEMBLE], of_members)
+    return Review(bundle.version, metrics, said)
 
 
 def side_by_side(reviews: Sequence[Review]) -> list[Mapping[str, Any]]:

@@ -1,5 +1,6 @@
 """The way to a champion on a real registry: gates, the comparison, force, and back; then with real trainings."""
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from common import holdout
 from common.bundle import Bundle, seal_bundle
@@ -23,7 +25,8 @@ from tests.logs import simulated_users
 from training.cli import main
 from training.gates import Gate, recorded
 from training.prediction import ensemble_probability
-from training.promotion import examine, promote_registered
+from training.progress import Progress
+from training.promotion import examine, hold_against_champion, promote_registered
 from training.registry import Registry
 from training.shop.traffic import Plan
 from training.simulate import DEFAULT_START, simulate
@@ -163,6 +166,20 @@ def test_newer_points_are_judged_by_the_champions_own_files(shelf, registry, ori
     assert compared.fresh == compared.points == int((HELD_OUT.as_of_us >= 23 * DAY_US).sum())
     assert compared.difference == 0.0
     assert examine(registry, bundle).comparison.verdict == "impossible"
+
+
+def test_what_newer_points_showed_in_training_is_remembered_for_a_later_promotion(shelf, registry, original):
+    nothing = HELD_OUT.rows(np.zeros(len(HELD_OUT), dtype=bool))
+    shelf.add("before-1", nothing, learned_to_days=22.0)
+    registry.promote("before-1")
+    X = np.random.default_rng(1).random((len(HELD_OUT), len(original.manifest.features)), dtype=np.float32)
+    bundle = shelf.add("after-1", Holdout(**{**HELD_OUT.__dict__, "ensemble": ensemble_probability(original, X)}))
+
+    hold_against_champion(registry, bundle, Progress(Console(file=io.StringIO())), x=lambda rows: X[rows])
+
+    promoted, note = promote_registered(registry, "after-1", force=False)
+    assert promoted.version == "after-1"
+    assert "newer than the champion" in note
 
 
 def test_a_champion_of_another_schema_is_compared_by_its_holdout_and_else_not_defended(shelf, registry):

@@ -167,7 +167,7 @@ def test_importance_names_every_feature_largest_first(first):
 
 def test_progress_and_figures_are_shown_and_reported(first, shop):
     bundle, _, shown = first
-    for stage in ("read events", "make examples", "search", "final fits", "evaluate", "write bundle", "register"):
+    for stage in ("read events", "make examples", "search", "backtest", "judge", "fit on everything", "write bundle", "register"):
         assert stage in shown
     assert "95 % interval" in shown
     assert f"champion is now {bundle.version}" in shown
@@ -181,7 +181,9 @@ def test_the_same_log_and_seed_give_the_same_files(first, second):
     assert second[0].manifest.files == first[0].manifest.files
     assert second[0].manifest.members == first[0].manifest.members
     assert second[0].manifest.threshold == first[0].manifest.threshold
-    assert second[0].manifest.metrics == first[0].manifest.metrics
+    taken = {"latency", "gates"}  # measured, and so never the same twice
+    timeless = [{k: v for k, v in b.manifest.metrics.items() if k not in taken} for b in (first[0], second[0])]
+    assert timeless[0] == timeless[1]
 
 
 def test_an_equal_bundle_takes_over_and_the_champion_before_is_remembered(first, second, shop):

@@ -1,11 +1,13 @@
 """A challenger against the champion: only on points that neither has learned, with stated error rates."""
 
+import json
+
 import numpy as np
 import pytest
 
 from common.clock import DAY_US
 from common.holdout import Holdout
-from training.comparison import MARGIN, MIN_USERS, Contestant, Verdict, compare, difference
+from training.comparison import MARGIN, MIN_USERS, Comparison, Contestant, Verdict, compare, difference
 
 DAY_S = 86_400
 
@@ -138,6 +140,12 @@ def test_probabilities_of_other_horizons_are_not_compared():
 def test_too_few_users_decide_nothing_however_many_points_they_have():
     crowd = Holdout(**{**SHOP.__dict__, "user": SHOP.user % np.uint64(MIN_USERS - 1)})
     assert compare(contestant(crowd), contestant(crowd), None).verdict is Verdict.IMPOSSIBLE
+
+
+@pytest.mark.parametrize("champion", [contestant(SHOP), contestant(SHOP, horizon_s=3_600)], ids=["fair", "impossible"])
+def test_a_comparison_survives_json(champion):
+    found = compare(contestant(SHOP), champion, None)
+    assert Comparison.from_dict(json.loads(json.dumps(found.as_dict()))) == found
 
 
 def passed(excess: float, *, users: int, worlds: int = 300, spread: float = 0.25) -> float:
