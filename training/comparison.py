@@ -9,7 +9,7 @@ Bootstrapping clustered data.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -88,6 +88,12 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Comparison":
+        """As it was before JSON took it."""
+        tuples = {name: tuple(kept[name]) for name in ("span", "interval", "relative_interval") if kept[name]}
+        return cls(**{**kept, **tuples, "verdict": Verdict(kept["verdict"])})
 
 
 @dataclass(frozen=True)
