@@ -19,7 +19,7 @@ from training.reporting.difference_figures import difference_figure
 from training.reporting.feature_figures import dependence_figure, feature_table, importance_figure, summary_figure
 from training.reporting.figure import Cell, Figure, Section, Table
 from training.reporting.outcome_figures import cost_figure, weights_figure, winners_table
-from training.reporting.quality_tables import quality_tables
+from training.reporting.quality_tables import HOW_TO_READ, quality_tables
 from training.reporting.ranking_figures import lift_figure, pr_figure, rankings_of, reliability_figure, roc_figure
 from training.reporting.search_figures import curves_figure, history_figure, parallel_figure
 from training.reporting.verdict import verdict
@@ -92,7 +92,7 @@ def _sections(report: ReportData, decisions: Decisions) -> Iterator[Section]:
         "quality",
         "Quality",
         "Every candidate on the same points of the untouched last part. Log loss judges the probability itself, "
-        "ROC AUC and PR-AUC the order, the calibration error how far forecasts are from frequencies.",
+        "ROC AUC and PR-AUC the order, the calibration error how far forecasts are from frequencies. " + HOW_TO_READ,
         quality_tables(slices),
         [difference_figure(slices)],
     )

@@ -11,7 +11,7 @@ from training.reporting.difference_figures import tone
 from training.reporting.wording import best_member, bounds, candidate_title, day, number, percent
 
 TIGHT_ECE = 0.02
-"""A slice whose probabilities are further off than this on average deserves a word."""
+"""A slice whose probabilities are further off than this on average, and than chance explains, deserves a word."""
 
 FEW_BUYERS = 200
 """With fewer buyers in a slice its intervals are too wide to tell good models apart."""
@@ -95,7 +95,8 @@ def _calibration(slices: Mapping[str, Any]) -> list[str]:
     off = [
         f"{number(ece * 100, 1)} for {_plural(name)}"
         for name, of_slice in slices.items()
-        if (ece := of_slice["quality"][ENSEMBLE]["ece"]) is not None and ece > TIGHT_ECE
+        if (ece := of_slice["quality"][ENSEMBLE]["ece"]) is not None
+        and ece > max(TIGHT_ECE, of_slice["ece_by_chance"][1] or 0.0)
     ]
     return [f"Probabilities are off by many percentage points on average: {', '.join(off)}."] if off else []
 
