@@ -16,24 +16,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from common.catalog_rolling import Facts, State, facts_of_days, facts_of_state, rolled
+from common.catalog_rolling import Facts, State, facts_of_days, facts_of_state, lock, rolled
 from common.catalog_state import (
     BAND,
     BRAND,
     CATEGORY,
     CATEGORY_HOUR,
     CENTS,
-    EMPTY_SHOP,
-    ENTITIES,
     FIGURES,
     HOUR,
     PRODUCT,
     SHOP,
     VIEWS,
     Rates,
-    fill_rates,
+    fill_known,
     look_up,
     look_up_all,
+    nothing_known,
     recent_high,
 )
 from common.clock import DAY_US, day_of
@@ -94,6 +93,10 @@ class CatalogHistory:
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_row_of": None, "_row_of_product": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        lock(self.entries)
 
     @property
     def last(self) -> "Catalog":
@@ -212,11 +215,9 @@ class Catalog:
 
     def _rates(self, entity: int, **named: Any) -> Rates:
         asked = Decision("", "", "", "", "", 0.0, 0, 0, 0, 0)._replace(**named)
-        rates = np.zeros((len(ENTITIES) + 1, len(EMPTY_SHOP)))
-        rates[-1] = EMPTY_SHOP
-        figures = np.zeros((len(ENTITIES), len(FIGURES)))
-        fill_rates(self.history.entries, np.array(self.rows_of(asked), np.int32), self.position, figures, rates)
-        return Rates(*rates[entity].tolist())
+        known = nothing_known()
+        fill_known(known, self.history.entries, np.array(self.rows_of(asked), np.int32), self.position)
+        return Rates(*known.rates[entity].tolist())
 
     def figures(self, key: str) -> NDArray[np.float64] | None:
         """What is known of a key, float64 (FIGURES,); None where that is nothing."""

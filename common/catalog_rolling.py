@@ -69,9 +69,14 @@ def rolled(facts: list[Facts], through_day: list[int], days: list[int]) -> tuple
     roll(row, position, figures, is_state, of_days)
     offset = np.searchsorted(row, np.arange(len(keys) + 1)).astype(np.int64)
     entries = Entries(offset, position, figures, of_days, np.array([_daily(n) for n in days]))
-    for array in entries:  # as they come out of Ray's store: one type, compiled once
-        array.setflags(write=False)
+    lock(entries)
     return keys, entries
+
+
+def lock(entries: Entries) -> None:
+    """Make entries read-only, as Ray's store does: the definition of features is compiled for one type alone."""
+    for array in entries:
+        array.setflags(write=False)
 
 
 def _sorted_keys(keys: pa.Array) -> tuple[pa.Array, NDArray[np.int32]]:

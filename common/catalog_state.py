@@ -128,24 +128,54 @@ def recent_high(entries: Any, row: int, position: int) -> float:
     return cents / 100.0
 
 
+class Known(NamedTuple):
+    """What the catalog says of a question, kept until the next one, which often names the same shop, hour or brand."""
+
+    figures: Any  # (ENTITIES, FIGURES) zero where nothing is known
+    rates: Any  # (ENTITIES + 1, Rates) the last row is `EMPTY_SHOP`, the shop's parent
+    rows: Any  # (ENTITIES,) of what it was read for
+    position: Any  # (1,)
+    is_new: Any  # (ENTITIES + 1,) whether the last question changed it; the last place is the day's
+
+
 @compiled
-def fill_rates(entries: Any, rows: Any, position: int, figures: Any, rates: Any) -> None:
-    """Write figures (ENTITIES, FIGURES) and rates (ENTITIES + 1, Rates) of what a question names.
+def nothing_known() -> Any:
+    """Room for what the catalog says of a question."""
+    rates = np.zeros((len(PARENTS) + 1, len(EMPTY_SHOP)))
+    for rate in range(len(EMPTY_SHOP)):
+        rates[-1, rate] = EMPTY_SHOP[rate]
+    return Known(
+        np.zeros((len(PARENTS), len(FIGURES))),
+        rates,
+        np.empty(len(PARENTS), np.int32),
+        np.full(1, -1, np.int32),
+        np.ones(len(PARENTS) + 1, np.bool_),
+    )
+
+
+@compiled
+def fill_known(known: Any, entries: Any, rows: Any, position: int) -> None:
+    """Read what a question names.
 
     Args:
+        known: is written.
         entries: the catalog's.
         rows: (ENTITIES,) the key of each, -1 where the catalog has none: an unknown entity has its parent's rates.
         position: the day of trade after which.
-        figures: zero where nothing is known.
-        rates: the last row, read as the shop's parent, holds `EMPTY_SHOP`.
     """
+    known.is_new[-1] = known.position[0] != position
+    known.position[0] = position
     for entity in range(len(PARENTS)):
-        parent, own = rates[PARENTS[entity]], rates[entity]
-        if look_up(entries, rows[entity], position, figures[entity]):
-            _smooth(figures[entity], parent, entries.daily[position], own)
+        known.is_new[entity] = known.is_new[PARENTS[entity]] or known.rows[entity] != rows[entity]
+        if not known.is_new[entity]:
             continue
-        for figure in range(figures.shape[1]):
-            figures[entity, figure] = 0.0
+        known.rows[entity] = rows[entity]
+        figures, parent, own = known.figures[entity], known.rates[PARENTS[entity]], known.rates[entity]
+        if look_up(entries, rows[entity], position, figures):
+            _smooth(figures, parent, entries.daily[position], own)
+            continue
+        for figure in range(len(figures)):
+            figures[figure] = 0.0
         for rate in range(len(own)):
             own[rate] = parent[rate]
         own[0] = own[5] = 0.0

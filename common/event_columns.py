@@ -30,7 +30,8 @@ class Log(NamedTuple):
     """Events as columns, and what their codes stand for."""
 
     events: Events
-    user: Codes  # of every event
+    user: Codes  # of every event, as is the brand: no feature asks which brands are equal
+    brand: Codes
     first: NDArray[np.int64]  # (users + 1,) where each user's events begin
     values: dict[str, pa.Array]  # by the names of `TEXTS`: the value of every code
 
@@ -56,11 +57,11 @@ def columns_of(table: pa.Table, also: pa.Table | None = None) -> tuple[Log, dict
         kind=table["kind"].to_numpy()[order],
         price=table["price"].to_numpy()[order],
         row=np.full(n, -1, np.int32),  # until a catalog is at hand
-        **{name: codes[name][order] for name in TEXTS if name != "user"},
+        **{name: codes[name][order] for name in ("session", "product", "category")},
     )
     user = codes["user"][order]
     first = np.searchsorted(user, np.arange(len(texts["user"].values) + 1))
-    log = Log(events, user, first, {name: text.values for name, text in texts.items()})
+    log = Log(events, user, codes["brand"][order], first, {name: text.values for name, text in texts.items()})
     return log, {name: text.codes[n:] for name, text in texts.items()}
 
 

@@ -25,7 +25,6 @@ class Events(NamedTuple):
     product: Codes
     session: Codes
     category: Codes
-    brand: Codes
     row: NDArray[np.int32]  # of the product in the catalog, -1 where that has none
     price: NDArray[np.float64]
 
@@ -39,7 +38,6 @@ class Asks(NamedTuple):
     product: Codes
     session: Codes
     category: Codes
-    brand: Codes
     hour: NDArray[np.int64]
     day_of_week: NDArray[np.int64]
     is_weekend: NDArray[np.int64]
@@ -53,7 +51,6 @@ class Ask(NamedTuple):
     product: int
     session: int
     category: int
-    brand: int
     hour: int
     day_of_week: int
     is_weekend: int
@@ -70,7 +67,6 @@ def empty_events(size: int) -> Any:
         np.empty(size, np.int32),
         np.empty(size, np.int32),
         np.empty(size, np.int32),
-        np.empty(size, np.int32),
         np.empty(size, np.float64),
     )
 
@@ -83,7 +79,6 @@ def ask_of(asks: Any, i: int) -> Any:
         asks.product[i],
         asks.session[i],
         asks.category[i],
-        asks.brand[i],
         asks.hour[i],
         asks.day_of_week[i],
         asks.is_weekend[i],
@@ -114,7 +109,6 @@ def split(events: Any, start: int, end: int, ask: Any, row: int, session: Any, p
         session.product[n_session] = ask.product
         session.session[n_session] = ask.session
         session.category[n_session] = ask.category
-        session.brand[n_session] = ask.brand
         session.row[n_session] = row
         session.price[n_session] = ask.price
         n_session += 1
@@ -128,7 +122,6 @@ def _copy(source: Any, i: int, target: Any, j: int) -> None:
     target.product[j] = source.product[i]
     target.session[j] = source.session[i]
     target.category[j] = source.category[i]
-    target.brand[j] = source.brand[i]
     target.row[j] = source.row[i]
     target.price[j] = source.price[i]
 

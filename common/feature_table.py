@@ -19,12 +19,12 @@ INTRODUCTION = f"""# Features
 Every column of a feature vector, in its order. Written from `common/feature_specs.py` by
 `python -m common.feature_table > docs/features.md`; a test fails where the two differ.
 
-A vector is a pure function of a question (who, in which session, which product at which price, as of when), of the user's
-window (the newest {MAX_EVENTS} events up to as_of, none older than {MAX_AGE_DAYS} days) and of the catalog as it stood at the
-end of the last day of trade before as_of. Training, serving and batch scoring call the same compiled function
-(`common/features.py`) and get the same bits. Durations end at as_of; {MAX_AGE_DAYS * 86_400:,} s stands for "not within the
-window". A product that is asked about without having been viewed or carted in the session counts as viewed at as_of.
-Rates are smoothed towards those of the category or of the shop, so nobody is a stranger with rates of zero.
+A vector is a pure function of a question (who, in which session, which product at which price, as of when), of the
+user's window (the newest {MAX_EVENTS} events up to as_of, none older than {MAX_AGE_DAYS} days) and of the catalog as it
+stood at the end of the last day of trade before as_of. Training, serving and batch scoring call the same compiled
+function (`common/features.py`) and get the same bits. Durations end at as_of; {MAX_AGE_DAYS * 86_400:,} s stands for
+"not within the window". A product that is asked about without having been viewed or carted in the session counts as
+viewed at as_of. Rates are smoothed towards those of the category or of the shop: no stranger has a rate of zero.
 """
 
 

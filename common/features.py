@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.catalog import Catalog, CatalogHistory
-from common.catalog_state import EMPTY_SHOP, ENTITIES, FIGURES, PRODUCT, Entries, fill_rates
+from common.catalog_state import PRODUCT, Entries, fill_known, nothing_known
 from common.clock import DAY_US
 from common.compiled import compiled
 from common.events import Decision, Event
@@ -104,22 +104,19 @@ def _columns(
     """Decisions and their windows as columns of numbers."""
     n, sizes = len(decisions), [len(window) for window in windows]
     every = n + sum(sizes)
-    _, sessions, products, categories, brands, asked_prices, hours, days, weekends, as_of_us = zip(
-        *decisions, strict=True
-    )
-    times, kinds, of_product, of_session, prices, of_category, of_brand = (
+    _, sessions, products, categories, _, asked_prices, hours, days, weekends, as_of_us = zip(*decisions, strict=True)
+    times, kinds, of_product, of_session, prices, of_category, _ = (
         zip(*chain.from_iterable(windows), strict=True) if every > n else _NO_EVENTS
     )
     code: defaultdict[str, int] = defaultdict(count().__next__)
-    texts = chain(products, of_product, sessions, of_session, categories, of_category, brands, of_brand)
-    product, session, category, brand = np.fromiter(map(code.__getitem__, texts), np.int32, 4 * every).reshape(4, every)
+    texts = chain(products, of_product, sessions, of_session, categories, of_category)
+    product, session, category = np.fromiter(map(code.__getitem__, texts), np.int32, 3 * every).reshape(3, every)
     events = Events(
         np.array(times, np.int64),
         np.array(kinds, np.int8),
         product[n:],
         session[n:],
         category[n:],
-        brand[n:],
         np.array(list(map(row_of_product.get, of_product, repeat(-1))), np.int32),
         np.array(prices, np.float64),
     )
@@ -132,7 +129,6 @@ def _columns(
         product[:n],
         session[:n],
         category[:n],
-        brand[:n],
         hour,
         day_of_week,
         is_weekend,
@@ -153,10 +149,7 @@ def _fill_rows(X: Any, of_events: Any, of_asks: Any, of_entries: Any, rows: Any,
     x = np.empty(WIDTH)
     session, past = empty_events(MAX_EVENTS + 1), empty_events(MAX_EVENTS + 1)
     cart, products = empty_cart(), empty_products()
-    figures = np.zeros((len(ENTITIES), len(FIGURES)))
-    rates = np.zeros((len(ENTITIES) + 1, len(EMPTY_SHOP)))
-    for rate in range(len(EMPTY_SHOP)):
-        rates[-1, rate] = EMPTY_SHOP[rate]
+    known = nothing_known()
     for i in range(len(X)):
         ask = ask_of(asks, i)
         n, n_past = split(events, asks.start[i], asks.end[i], ask, rows[i, PRODUCT], session, past)
@@ -174,9 +167,9 @@ def _fill_rows(X: Any, of_events: Any, of_asks: Any, of_entries: Any, rows: Any,
         fill_session_discounts(x, n, products)
         fill_products(products, past, n_past, entries, positions[i])
         fill_past_discount(x, past, n_past, products)
-        fill_rates(entries, rows[i], positions[i], figures, rates)
-        fill_shop_prices(x, ask, figures[PRODUCT])
-        fill_rates_of_shop(x, rates)
+        fill_known(known, entries, rows[i], positions[i])
+        fill_shop_prices(x, ask, known.figures[PRODUCT])
+        fill_rates_of_shop(x, known.rates)
         for column in range(WIDTH):
             X[i, column] = x[column]
 

@@ -32,7 +32,7 @@ def fill_shop_prices(x: Any, ask: Any, product: Any) -> None:
 
 @compiled
 def fill_rates_of_shop(x: Any, rates: Any) -> None:
-    """Smoothed behaviour of everything that the question names (`catalog_state.fill_rates`)."""
+    """Smoothed behaviour of everything that the question names (`catalog_state.fill_known`)."""
     x[AT.product_views_per_day] = rates[PRODUCT, VIEWS_PER_DAY]
     x[AT.product_trend] = rates[PRODUCT, TREND]
     x[AT.product_cart_rate] = rates[PRODUCT, CART_RATE]

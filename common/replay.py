@@ -70,7 +70,7 @@ def asked_at(log: Log, at: NDArray[np.int64]) -> Asked:
         events.session[at],
         events.product[at],
         events.category[at],
-        events.brand[at],
+        log.brand[at],
         events.time_us[at],
         events.price[at],
     )
@@ -88,7 +88,6 @@ def vectors_of(log: Log, asked: Asked, history: CatalogHistory) -> Matrix:
         asked.product,
         asked.session,
         asked.category,
-        asked.brand,
         hour,
         day_of_week,
         (day_of_week >= _SATURDAY).astype(np.int64),
@@ -96,20 +95,20 @@ def vectors_of(log: Log, asked: Asked, history: CatalogHistory) -> Matrix:
     )
     of_product = history.rows_of(keys_of("p:", log.values["product"]))
     events = log.events._replace(row=of_product[log.events.product])
-    return columnar(events, asks, history, _rows_of(log, asks, of_product, history))
+    return columnar(events, asks, history, _rows_of(log, asked, asks.hour, of_product, history))
 
 
-def _rows_of(log: Log, asks: Asks, of_product: Rows, history: CatalogHistory) -> Rows:
+def _rows_of(log: Log, asked: Asked, hour: NDArray[np.int64], of_product: Rows, history: CatalogHistory) -> Rows:
     """The rows of the catalog that each question names, int32 (n, ENTITIES)."""
-    bands = encoded_bands(asks.price)
-    at_hour, of_hour = np.unique(asks.category * HOURS + asks.hour, return_inverse=True)
-    rows = np.empty((len(asks.start), len(ENTITIES)), np.int32)
+    bands = encoded_bands(asked.price)
+    at_hour, of_hour = np.unique(asked.category * HOURS + hour, return_inverse=True)
+    rows = np.empty((len(hour), len(ENTITIES)), np.int32)
     rows[:, SHOP] = history.rows_of(pa.array([SHOP_KEY]))[0]
-    rows[:, CATEGORY] = history.rows_of(keys_of("c:", log.values["category"]))[asks.category]
-    rows[:, PRODUCT] = of_product[asks.product]
-    rows[:, BRAND] = history.rows_of(keys_of("b:", log.values["brand"]))[asks.brand]
+    rows[:, CATEGORY] = history.rows_of(keys_of("c:", log.values["category"]))[asked.category]
+    rows[:, PRODUCT] = of_product[asked.product]
+    rows[:, BRAND] = history.rows_of(keys_of("b:", log.values["brand"]))[asked.brand]
     rows[:, CATEGORY_HOUR] = history.rows_of(category_hour_keys(log.values["category"], at_hour))[of_hour]
-    rows[:, HOUR] = history.rows_of(keys_of("t:", pa.array(range(HOURS))))[asks.hour]
+    rows[:, HOUR] = history.rows_of(keys_of("t:", pa.array(range(HOURS))))[hour]
     rows[:, BAND] = history.rows_of(keys_of("$:", bands.values))[bands.codes]
     return rows
 

@@ -38,7 +38,7 @@ def in_full(log: Log, questions: pa.Table, codes: dict[str, Codes]) -> tuple[Ask
         session=codes["session"],
         product=codes["product"],
         category=_seen_or_told(at, log.events.category, codes["category"]),
-        brand=_seen_or_told(at, log.events.brand, codes["brand"]),
+        brand=_seen_or_told(at, log.brand, codes["brand"]),
         as_of_us=as_of_us,
         price=_seen_or_told(at, log.events.price, told),
     )

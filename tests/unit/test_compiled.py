@@ -1,6 +1,7 @@
 """Compiled code never outlives the sources that it was made of."""
 
 import ast
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,13 @@ from numba.core.caching import FunctionCache
 
 import common
 from common import compiled as compiling
+from common import features
+from common.catalog import Catalog, CatalogHistory
 from common.compiled import SOURCES, compiled, sources_hash
+from common.counting import day_counts_of
+from common.features import vector
+from common.replay import decision_of, example_table
+from tests.logs import canonical, simulated_users
 
 PACKAGE = Path(common.__file__).parent
 
@@ -62,6 +69,22 @@ def test_nothing_is_compiled_at_import():
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
+
+
+def test_the_definition_is_compiled_once_for_every_path():
+    users = simulated_users(3, users=4)
+    block = canonical(users)
+    history = CatalogHistory(Catalog.empty(), day_counts_of(block))
+    travelled = pickle.loads(pickle.dumps(history))  # noqa: S301 - our own bytes
+    (events, *_) = users.values()
+    decision = decision_of("ann", events[-1], events[-1].time_us)
+
+    for known in (history, travelled):
+        example_table(block, known, horizon_us=1, log_end_us=0)
+        vector(decision, events[-3:], known.last)
+        vector(decision, [], known.last)
+
+    assert len(features._fill_rows.signatures) == 1
 
 
 def test_the_hash_names_the_sources_that_this_process_runs():
