@@ -223,12 +223,13 @@ def test_the_valid_part_does_not_touch_a_fit_of_given_rounds(kind, data):
     assert np.array_equal(fits[0].margin(data.X), fits[1].margin(data.X))
 
 
-def test_the_defaults_lie_inside_the_search_space(kind):
-    space = adapter(kind).search_space
+@pytest.mark.parametrize("point", ["DEFAULTS", "CHEAPEST"])
+def test_the_points_that_a_search_starts_with_lie_inside_its_space(kind, point):
+    params = dict(getattr(adapter(kind), point))
     study = optuna.create_study()
-    study.enqueue_trial(dict(adapter(kind).DEFAULTS))
+    study.enqueue_trial(params)
 
-    assert space(study.ask()) == dict(adapter(kind).DEFAULTS)
+    assert adapter(kind).search_space(study.ask()) == params
 
 
 def test_importing_an_adapter_imports_no_other_library(kind):
