@@ -32,7 +32,7 @@ from training.leakage import Check
 from training.log import Log, read_log
 from training.profit import Economics
 from training.progress import Progress, Stage
-from training.promotion import promote_if_better
+from training.promotion import hold_against_champion, promote_if_better
 from training.registry import Registered, Registry
 from training.reporting import CHAMPION, ReportData, explained_by, write_html
 from training.reporting.table import quality_table
@@ -130,9 +130,10 @@ def train(
         registry.add_report(registered, page.parent)
         stage.note(str(page))
     progress.print(quality_table(judged.metrics, title=f"{bundle.version} on the untouched last part"))
+    x = vectors_of(examples, split.rows["test"])
     if options.promote:
-        x = vectors_of(examples, split.rows["test"])
-        registered = promote_if_better(registry, bundle, progress, x=x)
+        return bundle, promote_if_better(registry, bundle, progress, x=x)
+    hold_against_champion(registry, bundle, progress, x=x)
     return bundle, registered
 
 

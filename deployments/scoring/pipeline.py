@@ -19,11 +19,11 @@ from common.bundle import open_bundle
 from common.catalog import Catalog, ContinuedHistory
 from common.feature_specs import SCHEMA_HASH
 from common.log_files import Part, plan_parts
+from common.partition import Range, ranges_of
 from common.quarantine import MAX_RATIO
 from deployments.scoring.cluster import errors_of_tasks, ray_cluster
 from deployments.scoring.ensemble import RANGE, ROWS, ScoringActor
 from deployments.scoring.output import REJECTED_DIR, Output, output_at
-from deployments.scoring.partition import Range, ranges_of
 from deployments.scoring.points import Part as PointPart
 from deployments.scoring.points import plan_points
 from deployments.scoring.progress import ScoringProgress

@@ -18,10 +18,10 @@ from common.counting import day_counts_of
 from common.daycounts import merged
 from common.eventlog import kept
 from common.log_files import Part, read_parts
+from common.partition import BUCKETS, Sizes, buckets_of, gathered, write_partition
 from common.quarantine import collect, digest
 from deployments.scoring import points as point_files
 from deployments.scoring.cluster import errors_of_tasks
-from deployments.scoring.partition import BUCKETS, Sizes, gathered, write_partition
 
 Seen = Callable[[int], None]
 """Told how many more rows have been read."""
@@ -136,7 +136,7 @@ def _sort_part(part: point_files.Part, directory: Path, rejected: Path) -> Itera
 def _sorted_row(table: pa.Table, directory: Path, *, days: bytes = b"", digests: bytes = b"") -> pa.Table:
     if not table.num_rows:
         return pa.table([[None], [b""], [days], [digests]], schema=_SORTED)
-    partition = write_partition(table, directory)
+    partition = write_partition(table, buckets_of(table["user"]), directory)
     return pa.table([[partition.path], [partition.sizes.tobytes()], [days], [digests]], schema=_SORTED)
 
 

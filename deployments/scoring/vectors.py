@@ -18,10 +18,10 @@ from common.clock import to_iso
 from common.event_columns import Asked, Log, columns_of
 from common.eventlog import CANONICAL
 from common.events import NAME_BY_KIND
+from common.partition import Range, read_range
 from common.replay import X_FIELD, asked_at, vectors_of, x_column
 from common.replay_points import asking
 from deployments.scoring.context import in_full, legible
-from deployments.scoring.partition import Range, read_range
 from deployments.scoring.points import POINTS, rejected_rows
 
 FEATURED = pa.schema(

@@ -21,8 +21,8 @@ from common.eventlog import CANONICAL
 from common.events import Decision
 from common.feature_specs import SPECS
 from common.features import vectors
+from common.partition import BUCKETS, Range, buckets_of, write_partition
 from common.replay import UserEvents, example_table, x_matrix
-from deployments.scoring.partition import BUCKETS, Range, write_partition
 from deployments.scoring.points import POINTS
 from deployments.scoring.vectors import Inputs, of_range
 from deployments.state.connection import StateRedis
@@ -92,7 +92,10 @@ def assert_same_bits(found: Vectors, expected: Vectors) -> None:
 
 def partitions(table: pa.Table, directory: Path, rows: int) -> list[str]:
     """A table in partition files of some rows each."""
-    return [write_partition(table.slice(at, rows), directory).path for at in range(0, table.num_rows, rows)]
+    return [
+        write_partition(table.slice(at, rows), buckets_of(table["user"].slice(at, rows)), directory).path
+        for at in range(0, table.num_rows, rows)
+    ]
 
 
 def in_batch(log: Log, directory: Path, *, points: pa.Table | None = None) -> pa.Table:

@@ -25,6 +25,7 @@ from training.cli import main
 from training.cluster import ray_cluster
 from training.evaluation import ENSEMBLE
 from training.found import SearchSettings
+from training.gates import Gate, recorded
 from training.pipeline import TrainOptions, train
 from training.prediction import ensemble_probability, member_probabilities
 from training.progress import Progress
@@ -167,7 +168,16 @@ def test_importance_names_every_feature_largest_first(first):
 
 def test_progress_and_figures_are_shown_and_reported(first, shop):
     bundle, _, shown = first
-    for stage in ("read events", "make examples", "search", "backtest", "judge", "fit on everything", "write bundle", "register"):
+    for stage in (
+        "read events",
+        "make examples",
+        "search",
+        "backtest",
+        "judge",
+        "fit on everything",
+        "write bundle",
+        "register",
+    ):
         assert stage in shown
     assert "95 % interval" in shown
     assert f"champion is now {bundle.version}" in shown
@@ -207,7 +217,7 @@ def test_a_registered_bundle_is_judged_by_a_log(first, shop, tmp_path, capfd):
     figures = tmp_path / "figures.json"
     arguments = ["--events", str(shop.events), "--truth", str(shop.truth), "--version", first[0].version]
 
-    assert main(["evaluate", *arguments, "--json", str(figures)]) == 0
+    assert main(["evaluate", *arguments, "--include-learned", "--json", str(figures)]) == 0
 
     assert "truth" in capfd.readouterr().out
     found = json.loads(figures.read_text())
@@ -221,13 +231,16 @@ def test_a_bundle_that_missed_a_gate_is_promoted_by_force_alone(first, second, s
     for name in first[0].manifest.files:
         (worse / name).parent.mkdir(parents=True, exist_ok=True)
         (worse / name).write_bytes(first[0].file(name).read_bytes())
-    metrics = {**first[0].manifest.metrics, "missed_gates": ["log loss 0.5 is 0.1 above that of the base rate"]}
+    gate = Gate("log loss", passed=False, message="0.5 is 0.1 above that of the base rate", remedy="Search longer")
+    metrics = {**first[0].manifest.metrics, **recorded([gate])}
     bundle = seal_bundle(worse, first[0].manifest.model_copy(update={"version": "worse-1", "metrics": metrics}))
     registry = Registry(shop.state)
     registry.register(bundle, trials=[], settings={})
 
     assert main(["promote", "worse-1"]) == 2
-    assert "0.1 above that of the base rate. To serve it all the same" in capfd.readouterr().err
+    refusal = capfd.readouterr().err
+    assert "log loss: 0.5 is 0.1 above that of the base rate" in refusal
+    assert "Search longer. To serve it all the same" in refusal
     assert registry.champion().version == second[0].version
 
     assert main(["promote", "worse-1", "--force"]) == 0
@@ -275,6 +288,6 @@ def test_a_truth_of_another_log_is_refused(shop, tmp_path, capfd):
     pq.write_table(truth.slice(0, truth.num_rows // 2), tmp_path / "half.parquet")
     arguments = ["--events", str(shop.events), "--truth", str(tmp_path / "half.parquet"), "--version", "previous"]
 
-    assert main(["evaluate", *arguments]) == 2
+    assert main(["evaluate", *arguments, "--include-learned"]) == 2
 
     assert "decision points of the log. Give the --truth file" in capfd.readouterr().err

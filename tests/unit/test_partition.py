@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.eventlog import CANONICAL
-from deployments.scoring.partition import BUCKETS, buckets_of, gathered, ranges_of, read_range, write_partition
+from common.partition import BUCKETS, Partition, buckets_of, gathered, ranges_of, read_range, write_partition
 from tests.logs import canonical, simulated_users
 
 
@@ -21,9 +22,13 @@ def rows_of(table: pa.Table) -> list[tuple[object, ...]]:
     return sorted(tuple(row.values()) for row in table.select(CANONICAL.names).to_pylist())
 
 
+def written(events: pa.Table, directory: Path) -> Partition:
+    return write_partition(events, buckets_of(events["user"]), directory)
+
+
 def test_a_user_has_the_same_bucket_in_every_process():
     code = (
-        "import pyarrow as pa; from deployments.scoring.partition import buckets_of; "
+        "import pyarrow as pa; from common.partition import buckets_of; "
         "print(buckets_of(pa.chunked_array([['ann', 'bob']])).tolist())"
     )
 
@@ -41,7 +46,7 @@ def test_users_spread_evenly():
 
 def test_every_row_comes_back_in_exactly_one_range(tmp_path):
     table = canonical(simulated_users(4)).select(CANONICAL.names).cast(CANONICAL)
-    files = [write_partition(table.slice(at, 100), tmp_path) for at in range(0, table.num_rows, 100)]
+    files = [written(table.slice(at, 100), tmp_path) for at in range(0, table.num_rows, 100)]
     sizes = sum(file.sizes for file in files)
     paths = [file.path for file in files]
 
@@ -54,7 +59,7 @@ def test_every_row_comes_back_in_exactly_one_range(tmp_path):
 
 
 def test_a_range_without_rows_is_an_empty_table(tmp_path):
-    file = write_partition(canonical(simulated_users(4)).select(CANONICAL.names), tmp_path)
+    file = written(canonical(simulated_users(4)).select(CANONICAL.names), tmp_path)
     (gap,) = np.flatnonzero(file.sizes == 0)[:1]
 
     assert read_range([file.path], int(gap), int(gap) + 1, CANONICAL).schema == CANONICAL
