@@ -152,4 +152,4 @@ class _Dense:
         mean, orders = (np.bincount(self.block, column * usual) for column in (expected, self.orders))
         told = mean >= 1.0
         pearson = float(np.sum((orders[told] - mean[told]) ** 2 / mean[told]))
-        return max(1.0, pearson / max(1, told.sum() - FITTED))
+        return max(1.0, pearson / max(1, int(told.sum()) - FITTED))
