@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from common.window import MAX_AGE_DAYS, MAX_EVENTS
 
-REVISION = 4
+REVISION = 5
 NEVER_S = float(MAX_AGE_DAYS * 86_400)
 """Stands for "not within the window" in every duration, seconds."""
 
@@ -66,8 +66,6 @@ SPECS: tuple[Spec, ...] = (
     Spec("hour", "request", "h", 0.0, 23.0, "hour of the day, UTC"),
     Spec("day_of_week", "request", "day", 0.0, 6.0, "0 is Monday"),
     _flag("is_weekend", "request", "Saturday or Sunday"),
-    Spec("hour_sin", "request", "ratio", -1.0, 1.0, "the time of day on a circle, to the microsecond: sine"),
-    Spec("hour_cos", "request", "ratio", -1.0, 1.0, "the same: cosine"),
     # this product in this session
     _count("product_views", "product", "views of the product in this session"),
     _count("product_carts", "product", "times the product was put in the cart in this session"),
@@ -127,6 +125,26 @@ SPECS: tuple[Spec, ...] = (
     _discount("past_discount_mean", "user", "mean 1 - price / recent high of views in earlier sessions (-1 if none)"),
     _count("previous_session_carts", "user", "additions to the cart in the previous session"),
     Spec("previous_session_s", "user", "s", -1.0, NEVER_S, "how long the previous session lasted, -1 if none"),
+    _seconds("past_time_s", "user", "time spent in earlier sessions"),
+    Spec("past_session_s", "user", "s", -1.0, NEVER_S, "mean length of the earlier sessions, -1 if none"),
+    Spec("past_days", "user", "days", 0.0, MAX_AGE_DAYS + 1.0, "different days (UTC) with an earlier session's events"),
+    Spec("sessions_since_purchase", "user", "sessions", -1.0, _N, "begun since the last purchase in one, -1 if none"),
+    _count("past_products", "user", "different products met in earlier sessions"),
+    Spec(
+        "past_carted_share",
+        "user",
+        "ratio",
+        -1.0,
+        1.0,
+        "share of the products viewed then that were carted, -1 if none",
+    ),
+    Spec(
+        "past_views_per_cart", "user", "ratio", -1.0, _N, "past_views / (past_carts + 1), -1 without earlier sessions"
+    ),
+    Spec("past_highest_purchase", "user", "money", 0.0, 100_000.0, "highest price bought in earlier sessions"),
+    Spec("past_category_view_share", "user", "ratio", -1.0, 1.0, "share of past_views in this category, -1 if none"),
+    _count("past_category_carts", "user", "additions to the cart of this category in earlier sessions"),
+    Spec("past_category_buy_share", "user", "ratio", -1.0, 1.0, "share of past_purchases in this category, -1 if none"),
     _seconds("since_product_past_s", "user", "since the product was last met in an earlier session"),
     _count("past_product_views", "user", "views of this product in earlier sessions"),
     _count("past_product_carts", "user", "times this product was carted in earlier sessions"),

@@ -8,6 +8,7 @@ is pure, reads no clock and uses only what was known at `as_of_us`. What each co
     common/features_session.py   this product in this session, the session
     common/features_products.py  the different products of a window
     common/features_user.py      prices, the user before this session
+    common/features_past.py      the shape of the earlier sessions
     common/features_catalog.py   what the shop knew on the eve
     common/catalog_state.py      how the catalog's figures fade, and how rates are smoothed
 
@@ -15,7 +16,6 @@ All of these are compiled, as one function over columns; every place calls that 
 in which it is written, and a vector is float32: the same bits whoever computes it.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain, count, repeat
@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from common.catalog import Catalog, CatalogHistory
 from common.catalog_state import PRODUCT, Entries, fill_known, nothing_known
-from common.clock import DAY_US
 from common.compiled import compiled
 from common.events import Decision, Event
 from common.feature_inputs import Asks, Events, ask_of, empty_events, split
 from common.feature_specs import AT, WIDTH
 from common.features_catalog import fill_rates_of_shop, fill_shop_prices
+from common.features_past import fill_past_category, fill_past_products, fill_runs
 from common.features_products import (
     empty_products,
     fill_met,
@@ -40,7 +40,7 @@ from common.features_products import (
     fill_session_discounts,
 )
 from common.features_session import empty_cart, fill_cart, fill_previous, fill_product, fill_session
-from common.features_user import fill_cart_prices, fill_past, fill_past_product, fill_previous_session, fill_prices
+from common.features_user import fill_cart_prices, fill_past, fill_past_product, fill_prices
 from common.window import MAX_EVENTS
 
 Vector = NDArray[np.float32]
@@ -160,12 +160,14 @@ def _fill_rows(X: Any, of_events: Any, of_asks: Any, of_entries: Any, rows: Any,
         fill_prices(x, ask, session, n, past, n_past)
         fill_cart_prices(x, ask, cart, fill_cart(cart, ask, session, n))
         fill_past(x, ask, past, n_past)
-        fill_previous_session(x, past, n_past)
+        fill_past_category(x, ask, past, n_past)
+        fill_runs(x, past, n_past)
         fill_past_product(x, ask, session, n, past, n_past)
         fill_products(products, session, n, entries, positions[i])
         fill_met(x, ask, session, n, products)
         fill_session_discounts(x, n, products)
         fill_products(products, past, n_past, entries, positions[i])
+        fill_past_products(x, n_past, products)
         fill_past_discount(x, past, n_past, products)
         fill_known(known, entries, rows[i], positions[i])
         fill_shop_prices(x, ask, known.figures[PRODUCT])
@@ -181,6 +183,3 @@ def fill_request(x: Any, ask: Any) -> None:
     x[AT.hour] = ask.hour
     x[AT.day_of_week] = ask.day_of_week
     x[AT.is_weekend] = ask.is_weekend
-    angle = 2.0 * math.pi * (ask.as_of_us % DAY_US / DAY_US)
-    x[AT.hour_sin] = math.sin(angle)
-    x[AT.hour_cos] = math.cos(angle)

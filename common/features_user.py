@@ -5,7 +5,7 @@ from typing import Any
 from common.compiled import compiled
 from common.feature_inputs import CART, PURCHASE, VIEW
 from common.feature_specs import AT, MAX_RATIO
-from common.features_session import distinct, seconds, since
+from common.features_session import distinct, since
 
 
 @compiled
@@ -81,18 +81,6 @@ def _is_first_purchase_of_its_session(past: Any, i: int) -> bool:
         if past.kind[j] == PURCHASE and past.session[j] == past.session[i]:
             return False
     return True
-
-
-@compiled
-def fill_previous_session(x: Any, past: Any, n: int) -> None:
-    """The newest run of events of one earlier session."""
-    first, carts = n - 1, 0
-    while first > 0 and past.session[first - 1] == past.session[n - 1]:
-        first -= 1
-    for i in range(max(first, 0), n):
-        carts += past.kind[i] == CART
-    x[AT.previous_session_carts] = carts
-    x[AT.previous_session_s] = seconds(past.time_us[n - 1] - past.time_us[first]) if n else -1.0
 
 
 @compiled

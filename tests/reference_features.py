@@ -6,7 +6,7 @@ Nothing but tests may use it. Its sums run in the same order, so vectors must be
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -84,14 +84,13 @@ def reference_vector(decision: Decision, window: Sequence[Event], catalog: Catal
         "hour": decision.hour,
         "day_of_week": decision.day_of_week,
         "is_weekend": decision.is_weekend,
-        "hour_sin": math.sin(2.0 * math.pi * (decision.as_of_us % DAY_US / DAY_US)),
-        "hour_cos": math.cos(2.0 * math.pi * (decision.as_of_us % DAY_US / DAY_US)),
         **_product(decision, session),
         **_session(decision, session),
         **_prices(decision, session, past, list(cart.values()), catalog),
         **_discounts(session, past, catalog),
         **_past(decision, session, past),
-        **_previous_session(past),
+        **_runs(past),
+        **_shape_of_past(decision, past),
         **_catalog(decision, catalog),
     }
     assert set(told) == set(NAMES)
@@ -246,11 +245,32 @@ def _discount(price: float, high: float) -> float | None:
     return max(1.0 - price / high, LEAST_DISCOUNT) if high > 0.0 else None
 
 
-def _previous_session(past: Sequence[Event]) -> dict[str, float]:
-    run = list(takewhile(lambda event: event.session == past[-1].session, reversed(past)))
+def _runs(past: Sequence[Event]) -> dict[str, float]:
+    runs = [list(run) for _, run in groupby(past, key=lambda event: event.session)]
+    spent_s = sum(run[-1].time_us - run[0].time_us for run in runs) / SECOND_US
+    bought = [i for i, run in enumerate(runs) if _of(run, PURCHASE)]
     return {
-        "previous_session_carts": len(_of(run, CART)),
-        "previous_session_s": _between(run[-1], run[0]) if run else -1.0,
+        "previous_session_carts": len(_of(runs[-1], CART)) if runs else 0,
+        "previous_session_s": _between(runs[-1][0], runs[-1][-1]) if runs else -1.0,
+        "past_days": len({event.time_us // DAY_US for event in past}),
+        "past_time_s": spent_s,
+        "past_session_s": spent_s / len(runs) if runs else -1.0,
+        "sessions_since_purchase": len(runs) - 1 - bought[-1] if bought else -1.0,
+    }
+
+
+def _shape_of_past(decision: Decision, past: Sequence[Event]) -> dict[str, float]:
+    views, carts, _, purchases = (_of(past, kind) for kind in EventKind)
+    of_category = [event for event in past if event.category == decision.category]
+    viewed, carted = {event.product for event in views}, {event.product for event in carts}
+    return {
+        "past_products": len({event.product for event in past}),
+        "past_carted_share": len(viewed & carted) / len(viewed) if viewed else -1.0,
+        "past_views_per_cart": len(views) / (len(carts) + 1) if past else -1.0,
+        "past_highest_purchase": max((event.price for event in purchases), default=0.0),
+        "past_category_view_share": len(_of(of_category, VIEW)) / len(views) if views else -1.0,
+        "past_category_carts": len(_of(of_category, CART)),
+        "past_category_buy_share": len(_of(of_category, PURCHASE)) / len(purchases) if purchases else -1.0,
     }
 
 

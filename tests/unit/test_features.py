@@ -34,7 +34,6 @@ STORY = (
 )
 TOLD = {
     "price": 10.0, "hour": 12.0, "day_of_week": 0.0, "is_weekend": 0.0,
-    "hour_sin": 0.0, "hour_cos": -1.0,
     "product_views": 2.0, "product_carts": 1.0, "product_removes": 0.0, "product_in_cart": 1.0,
     "product_age_s": 50.0, "since_product_cart_s": 40.0, "events_since_cart": 3.0,
     "product_view_share": 0.5, "products_before": 2.0,
@@ -49,6 +48,9 @@ TOLD = {
     "price_vs_session": 10.0 / 19.0, "price_vs_session_max": 10.0 / 30.0, "price_vs_cart": 10.0 / 19.0,
     "price_share_of_cart": 10.0 / 48.0, "price_vs_past": 10.0 / 25.0,
     "past_purchase_value": 7.0, "past_converting_share": 0.5, "previous_session_carts": 0.0, "previous_session_s": 0.0,
+    "past_time_s": 20.0, "past_session_s": 10.0, "past_days": 2.0, "sessions_since_purchase": 1.0,
+    "past_products": 4.0, "past_carted_share": 0.5, "past_views_per_cart": 1.0, "past_highest_purchase": 5.0,
+    "past_category_view_share": 0.5, "past_category_carts": 1.0, "past_category_buy_share": 0.5,
     "since_product_past_s": 2.0 * DAY_S - 10, "past_sessions": 2.0,
     "past_converting_sessions": 1.0, "past_views": 2.0, "past_carts": 1.0,
     "past_purchases": 2.0, "past_product_views": 1.0, "past_product_carts": 1.0, "past_product_purchases": 0.0,
@@ -173,11 +175,29 @@ def test_the_previous_session_is_the_newest_run_of_one_session():
     assert told(asks(0), event(-9, CART, "cap", "b"))["previous_session_s"] == 0.0
 
 
-def test_midnight_is_near_the_minute_before_it_on_the_circle():
-    before, after = told(asks(12 * 3_600 - 30)), told(asks(12 * 3_600 + 30))
+def test_whoever_has_no_past_is_told_apart_from_one_who_never_bought_in_it():
+    nobody, somebody = told(asks(0)), told(asks(0), event(-DAY_S, REMOVE, "cap", "then"))
 
-    assert before["hour_cos"] == pytest.approx(1.0, abs=1e-5) == after["hour_cos"]
-    assert -0.01 < before["hour_sin"] < 0.0 < after["hour_sin"] < 0.01
+    shares = ["past_carted_share", "past_category_view_share", "past_category_buy_share", "sessions_since_purchase"]
+    assert [nobody[name] for name in shares] == [somebody[name] for name in shares] == [-1.0] * 4
+    assert (nobody["past_views_per_cart"], somebody["past_views_per_cart"]) == (-1.0, 0.0)
+    assert (nobody["past_session_s"], somebody["past_session_s"]) == (-1.0, 0.0)
+    assert nobody["past_days"] == nobody["past_products"] == nobody["past_time_s"] == 0.0
+
+
+def test_sessions_that_interleave_are_runs_of_their_own():
+    earlier = [
+        event(-900, session="a"),
+        event(-880, PURCHASE, session="a"),
+        event(-800, session="b"),
+        event(-700, session="a"),
+        event(-690, session="a"),
+    ]
+
+    features = told(asks(0), *earlier)
+
+    assert (features["past_time_s"], features["past_session_s"]) == (30.0, 10.0)
+    assert features["sessions_since_purchase"] == 2.0
 
 
 def test_a_session_without_a_cart_counts_all_its_views():
