@@ -88,11 +88,10 @@ class CatalogHistory:
         self.days = days
         self.through_day = through_day
         self.keys, self.entries = rolled(facts, through_day, days)
-        self._row_of: dict[str, int] | None = None
-        self._row_of_product: dict[str, int] | None = None
+        self._index: tuple[dict[str, int], dict[str, int]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_row_of": None, "_row_of_product": None}
+        return vars(self) | {"_index": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -123,20 +122,21 @@ class CatalogHistory:
 
     @property
     def row_of(self) -> dict[str, int]:
-        """Every key's row; made when it is first asked for."""
-        if self._row_of is None:
-            self._row_of = {key: row for row, key in enumerate(self.keys.to_pylist())}
-        return self._row_of
+        """Every key's row."""
+        return self.index()[0]
 
     @property
     def row_of_product(self) -> dict[str, int]:
-        """Every product's row, by its id; made when it is first asked for."""
-        if self._row_of_product is None:
+        """Every product's row, by its id."""
+        return self.index()[1]
+
+    def index(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The rows of all keys and those of products by id; made when first asked for, and left behind on a journey."""
+        if self._index is None:
             prefix = product_key("")
-            self._row_of_product = {
-                key[len(prefix) :]: row for key, row in self.row_of.items() if key.startswith(prefix)
-            }
-        return self._row_of_product
+            rows = {key: row for row, key in enumerate(self.keys.to_pylist())}
+            self._index = rows, {key[len(prefix) :]: row for key, row in rows.items() if key.startswith(prefix)}
+        return self._index
 
 
 class ContinuedHistory(CatalogHistory):

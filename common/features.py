@@ -58,6 +58,9 @@ def vector(decision: Decision, window: Sequence[Event], catalog: Catalog) -> Vec
         decision: the question; its `as_of_us` is not before any event of the window.
         window: `window_at(events, decision.as_of_us)`.
         catalog: `history.as_of(decision.as_of_us)`.
+
+    Raises:
+        ValueError: the window is longer than any window.
     """
     row: Vector = vectors([decision], [window], [catalog])[0]
     return row
@@ -103,6 +106,8 @@ def _columns(
 ) -> tuple[Events, Asks]:
     """Decisions and their windows as columns of numbers."""
     n, sizes = len(decisions), [len(window) for window in windows]
+    if max(sizes) > MAX_EVENTS:  # compiled code would write past its arrays
+        raise ValueError(f"a window of {max(sizes)} events: `window_at` keeps {MAX_EVENTS}")
     every = n + sum(sizes)
     _, sessions, products, categories, _, asked_prices, hours, days, weekends, as_of_us = zip(*decisions, strict=True)
     times, kinds, of_product, of_session, prices, of_category, _ = (

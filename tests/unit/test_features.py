@@ -249,6 +249,11 @@ def test_a_batch_is_float32_rows_of_vectors():
     assert vectors([], [], []).shape == (0, WIDTH)
 
 
+def test_refuses_what_is_no_window():
+    with pytest.raises(ValueError, match="101 events"):
+        vector(asks(0), [event(-s) for s in range(101, 0, -1)], Catalog.empty())
+
+
 def test_the_specs_are_a_schema():
     assert len(set(NAMES)) == WIDTH
     assert len(SCHEMA_HASH) == 16
