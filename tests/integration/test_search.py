@@ -137,8 +137,7 @@ def test_a_search_whose_driver_is_killed_goes_on_with_what_was_done(found, tmp_p
         import sys
         from pathlib import Path
         from tests.integration.test_search import SETTINGS, SOURCE
-        from training import time_budget
-from training.cluster import ray_cluster
+        from training.cluster import ray_cluster
         from training.progress import Progress
         from training.search import search
         with ray_cluster() as cpus:
