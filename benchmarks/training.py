@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.bundle import MEMBER_KINDS
-from common.clock import DAY_US, from_datetime
+from common.clock import DAY_US, from_datetime, now_us
 from common.members import adapter
 from training.cluster import prepare, ray_cluster
 from training.folds import FoldSource
@@ -84,8 +84,9 @@ def _rows(state: State) -> tuple[FoldSource, str]:
         log, what = state.directory / "shop.parquet", "a simulated shop's log"
         plan = Plan(events=100_000, seed=SEED, start_us=from_datetime(DEFAULT_START))
         simulate(plan, log, log.with_name("truth.parquet"), console=Console(stderr=True))
-    read = read_log([log], state=state, horizon_us=DAY_US, max_quarantine_ratio=0.01, progress=Progress())
-    examples = read.examples
+    examples = read_log(
+        [log], state=state, horizon_us=DAY_US, max_quarantine_ratio=0.01, progress=Progress(), now_us=now_us()
+    ).examples
     rows = split_by_time(examples.as_of_us, examples.y, embargo_us=DAY_US).rows
     sizes = f"{rows['fit'].stop - rows['fit'].start:,} + {rows['tune'].stop - rows['tune'].start:,} rows"
     return examples.fold(rows["fit"], rows["tune"]), f"{what}, {sizes}"
