@@ -1,13 +1,14 @@
 """How counts of days become the catalog's entries: sorted by key and day, then rolled in one pass."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from common.catalog_state import FAST, FIGURES, HIGH, RECENT_VIEWS, SLOW, UNKNOWN, VIEWS, Entries, roll
+from common.catalog_state import FAST, FIGURES, SLOW, UNKNOWN, VIEWS, Entries, roll
 from common.daycounts import COLUMNS
 
 
@@ -25,7 +26,7 @@ class Facts(NamedTuple):
 
     keys: pa.Array
     position: NDArray[np.int32]
-    figures: NDArray[np.float64]
+    figures: Sequence[NDArray[Any]]  # a column for each of FIGURES: a shop's counts are not copied more than once
     is_state: NDArray[np.bool_]
 
 
@@ -36,16 +37,13 @@ def facts_of_state(state: State, known: pa.Array, position: int) -> Facts:
     nothing[:, VIEWS] = UNKNOWN
     keys = pa.concat_arrays([state.keys, lost])
     figures = np.concatenate([state.figures, nothing])
-    return Facts(keys, np.full(len(keys), position, np.int32), figures, np.ones(len(keys), np.bool_))
+    return Facts(keys, np.full(len(keys), position, np.int32), list(figures.T), np.ones(len(keys), np.bool_))
 
 
 def facts_of_days(table: pa.Table, days: NDArray[np.int64], first: int) -> Facts:
     """What each of some days (sorted) added; the first of them gets the position `first`."""
-    figures = np.zeros((len(table), len(FIGURES)))
-    for figure, name in enumerate(COLUMNS[:-1]):
-        figures[:, figure] = table[name].to_numpy()
-    figures[:, RECENT_VIEWS] = figures[:, VIEWS]
-    figures[:, HIGH] = table[COLUMNS[-1]].to_numpy()
+    views, carts, removes, purchases, cents, high = (table[name].to_numpy() for name in COLUMNS)
+    figures = (views, carts, removes, purchases, cents, views, high, np.broadcast_to(np.float64(0.0), len(table)))
     position = (first + np.searchsorted(days, table["day"].to_numpy())).astype(np.int32)
     keys = pa.concat_arrays([pa.array([], pa.string()), *table["key"].chunks])
     return Facts(keys, position, figures, np.zeros(len(table), np.bool_))
@@ -63,7 +61,9 @@ def rolled(facts: list[Facts], through_day: list[int], days: list[int]) -> tuple
     row, position = codes[order], position[order]
     if ((row[1:] == row[:-1]) & (position[1:] == position[:-1])).any():
         raise ValueError("a day has the counts of a key twice")
-    figures = np.concatenate([fact.figures for fact in facts])[order]
+    figures = np.empty((len(order), len(FIGURES)))
+    for figure in range(len(FIGURES)):
+        figures[:, figure] = np.concatenate([fact.figures[figure] for fact in facts])[order]
     is_state = np.concatenate([fact.is_state for fact in facts])[order]
     of_days = np.array(through_day, np.int64)
     roll(row, position, figures, is_state, of_days)

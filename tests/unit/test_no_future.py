@@ -17,8 +17,8 @@ from common.clock import DAY_US, HOUR_US, day_of
 from common.counting import day_counts_of
 from common.daycounts import DayCounts, count, from_table, merge
 from common.events import Event, EventKind
-from common.replay import UserEvents
-from tests.logs import sample_of, simulated_users, store_table
+from common.replay import UserEvents, example_table, x_matrix
+from tests.logs import canonical, sample_of, simulated_users, store_table
 from tests.reference_features import Point, points_of, served
 
 
@@ -150,3 +150,20 @@ def test_no_decision_point_appears_or_changes_with_what_comes_later():
             for log in (shop, later)
         )
         assert asked_later == asked
+
+
+def test_no_row_of_a_replayed_block_moves_with_what_comes_later():
+    shop, chance = simulated(), random.Random(12)
+
+    def rows(log: Shop, as_of_us: int) -> dict[tuple, bytes]:
+        table = example_table(canonical(log.users), log.history, horizon_us=DAY_US, log_end_us=0)
+        keys = zip(
+            *(table[name].to_pylist() for name in ("user", "session", "product", "as_of_us", "kind")), strict=True
+        )
+        return {key: x.tobytes() for key, x in zip(keys, x_matrix(table), strict=True) if key[3] <= as_of_us}
+
+    for user, point in shop.decisions(chance)[:4]:
+        as_of_us = point.decision.as_of_us
+        midnight_us = (day_of(as_of_us) + 1) * DAY_US
+        later = [event for at_us in (as_of_us + 1, midnight_us) for event in around(point, at_us, chance)]
+        assert rows(shop.planted(user, later), as_of_us) == rows(shop, as_of_us)
