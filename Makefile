@@ -12,10 +12,10 @@ EVENTS ?=
 PORT   ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test check format bench lock clean
+.PHONY: help run install test check format bench bench-training lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  make run EVENTS=path/to/log.parquet    the same on your own event log (Parquet, CSV, CSV.gz)"
 
 run: install ## install, train on a simulated shop if there is no champion yet, serve on 127.0.0.1:8000
@@ -51,6 +51,10 @@ format: install ## rewrite the code in the house format
 
 bench: install ## the benchmarks, each claim beside its peers in the same run
 	@$(PY) -m benchmarks
+
+bench-training: install ## the search beside plain Optuna, example making, fit times; EVENTS=path for your own log
+	@$(PY) -m benchmarks.training $(if $(EVENTS),--events $(EVENTS))
+	@$(PY) -m benchmarks.examples
 
 lock: ## pin every dependency of pyproject.toml again, with hashes (needs pip-tools)
 	@pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --extra dev --no-emit-index-url \

@@ -23,7 +23,7 @@ from common.ensemble import DEFAULT_WEIGHTS, Calibration, Vector, combine
 from common.feature_specs import SPECS
 from common.members import MAX_ROUNDS, Matrix, adapter
 from common.members.random_forest_member import TREES
-from training.backtest import Backtest, OutOfTime, Recipe, backtest, most_rounds, search_rows
+from training.backtest import Backtest, Candidate, OutOfTime, Recipe, backtest, candidates_of, fits_of, search_rows
 from training.cluster import prepare, ray_cluster
 from training.evaluation import ENSEMBLE, SLICES, Points, evaluate
 from training.example_store import ExampleStore, Rows
@@ -107,8 +107,9 @@ def measured(given: argparse.Namespace, state: State, cpus: int, progress: Progr
 def _variants(
     given: argparse.Namespace, examples: Examples, split: Split, *, state: State, cpus: int, progress: Progress
 ) -> Iterator[tuple[str, Vector]]:
-    params = {kind: adapter(kind).DEFAULTS for kind in MEMBER_KINDS}
-    recipe = Recipe(params, dict.fromkeys(MEMBER_KINDS, MAX_ROUNDS) | {FOREST: TREES}, HALF_LIFE_DAYS, SEED)
+    most = dict.fromkeys(MEMBER_KINDS, MAX_ROUNDS) | {FOREST: TREES}
+    defaults = {kind: [Candidate(adapter(kind).DEFAULTS, most[kind])] for kind in MEMBER_KINDS}
+    recipe = Recipe(defaults, HALF_LIFE_DAYS, SEED)
     whole = _tested(examples, split, recipe, progress, "everything")
     yield ENSEMBLE, _walked(examples, split, whole)
     for kind in MEMBER_KINDS:
@@ -137,7 +138,7 @@ def _variants(
         searched = _tested(
             examples,
             split,
-            replace(recipe, params=found.params, max_rounds=most_rounds(found, latency_budget_ms=None)),
+            replace(recipe, candidates=candidates_of(found, latency_budget_ms=None)),
             progress,
             "searched parameters",
         )
@@ -146,7 +147,7 @@ def _variants(
 
 def _tested(examples: Examples, split: Split, recipe: Recipe, progress: Progress, name: str) -> Backtest:
     with progress.stage(name) as stage:
-        return backtest(examples, split, recipe, on_done=lambda done: stage.show(f"{done} of 12 fits"))
+        return backtest(examples, split, recipe, on_done=lambda done: stage.show(f"{done} of {fits_of(recipe)} fits"))
 
 
 def _stale(examples: Examples, split: Split, recipe: Recipe, progress: Progress) -> Backtest:
@@ -159,9 +160,10 @@ def _stale(examples: Examples, split: Split, recipe: Recipe, progress: Progress)
     with progress.stage("fitted on the first part alone"):
         for part in PARTS[1:]:
             rows = examples.fold(first, split.rows[part], weight)
-            fits = [Fit(kind, recipe.params[kind], rows, SEED, recipe.max_rounds[kind]) for kind in MEMBER_KINDS]
+            fits = [Fit(kind, one.params, rows, SEED, one.max_rounds) for kind, (one,) in recipe.candidates.items()]
             opinions[part] = dict(zip(MEMBER_KINDS, opinions_of(fits, on_done=lambda _: None), strict=True))
-    return Backtest({part: split.rows[part] for part in PARTS[1:]}, opinions)
+    chosen = {kind: one for kind, (one,) in recipe.candidates.items()}
+    return Backtest({part: split.rows[part] for part in PARTS[1:]}, opinions, chosen)
 
 
 def _walked(

@@ -6,7 +6,7 @@
     fit    tune    calibrate    test |       the members that are served; nothing known can judge them
 
 Every opinion is out of time: no fit has seen the part it speaks about, or a label that reaches into it. So the first
-two parts can choose the rounds and calibrate what is judged by the last one, and all three what is served.
+two parts can choose parameters and rounds and calibrate what is judged by the last one, and all three what is served.
 
 References: Tashman (2000), Out-of-sample tests of forecasting accuracy (rolling origins).
 """
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.ensemble import Vector
-from common.members import MAX_ROUNDS
+from common.members import MAX_ROUNDS, adapter
 from training.examples import Examples
 from training.fits import FOREST, Fit, FittedMember, Opinion, members_of, opinions_of
 from training.folds import FoldSource
@@ -32,16 +32,30 @@ SAMPLE_ROWS = 4_096
 
 MORE_ROUNDS = 3
 
+CHOSEN_BY, LAST = PARTS[1:-1], PARTS[-1]
+"""Candidates, and the rounds and the vote that are judged, are chosen by the parts before the last."""
+
 FLAT = 1e-4
 """Mean log losses that differ by less are as good as each other; of such, the fewest rounds are the fastest."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How each member is made: its parameters, its most rounds, and how fast examples lose weight with age."""
+class Candidate:
+    """Parameters that a member may be made by, and the most rounds it may have with them."""
 
-    params: Mapping[str, Mapping[str, Any]]
-    max_rounds: Mapping[str, int]
+    params: Mapping[str, Any]
+    max_rounds: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How members are made: the candidates of each kind, and how fast examples lose weight with age.
+
+    A search compares by one stretch of time, and its best of many is partly luck. So what it found must win again, on
+    a second stretch: of two candidates that are about as good the first one is taken.
+    """
+
+    candidates: Mapping[str, Sequence[Candidate]]
     half_life_days: float | None
     seed: int
 
@@ -64,10 +78,14 @@ class OutOfTime:
 
 @dataclass(frozen=True)
 class Backtest:
-    """The opinions of each member on each part after the first, after any of the rounds that were tried."""
+    """The opinions of each member on each part after the first, after any of the rounds that were tried.
+
+    `chosen` is the candidate of each kind that these are of.
+    """
 
     rows: Mapping[str, slice]
     opinions: Mapping[str, Mapping[str, Opinion]]
+    chosen: Mapping[str, Candidate]
 
     def best_rounds(self, parts: Sequence[str]) -> dict[str, int]:
         """The rounds of each member with the lowest mean loss on some parts; the fewest that are about as good."""
@@ -83,28 +101,38 @@ class Backtest:
         return OutOfTime(rows, margins)
 
     def _losses(self, kind: str, parts: Sequence[str]) -> dict[int, float]:
-        by_part = [self.opinions[part][kind].losses for part in parts]
-        return {rounds: float(np.mean([losses[rounds] for losses in by_part])) for rounds in by_part[0]}
+        return _mean_losses([self.opinions[part][kind] for part in parts])
 
 
-def most_rounds(found: Found, *, latency_budget_ms: float | None) -> dict[str, int]:
-    """The most rounds that each kind may have: three times those at which its best trial stopped.
+def candidates_of(found: Found, *, latency_budget_ms: float | None) -> dict[str, list[Candidate]]:
+    """The candidates of each kind: its defaults, and what a search found.
 
-    A trial stops early by one stretch of time, and more examples than it had carry more rounds. Within a latency
-    budget it is what was measured, and no more.
+    The most rounds are three times those at which the trial stopped: it stopped by one stretch of time, and more
+    examples than it had carry more rounds. Within a latency budget there is only what was measured, and no more of it.
     """
-    most = {}
+    candidates = {}
     for kind, params in found.params.items():
-        peers = [trial for trial in found.trials if trial.kind == kind and trial.params == params]
-        rounds = min(peers, key=lambda trial: (trial.log_loss, trial.number)).rounds if peers else MAX_ROUNDS
+        wanted = [params] if latency_budget_ms is not None else [dict(adapter(kind).DEFAULTS), params]
+        unlike = [one for number, one in enumerate(wanted) if one not in wanted[:number]]
         grown = kind != FOREST and latency_budget_ms is None
-        most[kind] = min(MAX_ROUNDS, MORE_ROUNDS * rounds) if grown else rounds
-    return most
+        candidates[kind] = [Candidate(one, _most_rounds(found, kind, one, grown=grown)) for one in unlike]
+    return candidates
+
+
+def _most_rounds(found: Found, kind: str, params: Mapping[str, Any], *, grown: bool) -> int:
+    peers = [trial for trial in found.trials if trial.kind == kind and trial.params == params]
+    rounds = min(peers, key=lambda trial: (trial.log_loss, trial.number)).rounds if peers else MAX_ROUNDS
+    return min(MAX_ROUNDS, MORE_ROUNDS * rounds) if grown else rounds
 
 
 def search_rows(examples: Examples, split: Split, *, half_life_days: float | None) -> FoldSource:
     """What a search learns from and compares by."""
     return _rows_of(examples, split, "tune", half_life_days)
+
+
+def fits_of(recipe: Recipe) -> int:
+    """How many fits a backtest makes."""
+    return len(CHOSEN_BY) * sum(map(len, recipe.candidates.values())) + len(recipe.candidates)
 
 
 def backtest(examples: Examples, split: Split, recipe: Recipe, *, on_done: Callable[[int], None]) -> Backtest:
@@ -113,25 +141,29 @@ def backtest(examples: Examples, split: Split, recipe: Recipe, *, on_done: Calla
     Args:
         examples: of the whole log.
         split: its parts.
-        recipe: how members are made.
-        on_done: told how many of `len(recipe.params) * 3` fits are done.
+        recipe: how members are made; its candidates are compared on all parts but the last.
+        on_done: told how many of `fits_of(recipe)` are done.
     """
-    kinds = list(recipe.params)
-    spoken = PARTS[1:]
-    rows = {part: _rows_of(examples, split, part, recipe.half_life_days) for part in spoken}
+    rivals = [(kind, candidate) for kind, of_kind in recipe.candidates.items() for candidate in of_kind]
     # the longest fits first, so that no CPU is left with one at the end
-    fits = [
-        Fit(kind, recipe.params[kind], rows[part], recipe.seed, recipe.max_rounds[kind])
-        for part in reversed(spoken)
-        for kind in kinds
-    ]
+    fits = [fit for part in reversed(CHOSEN_BY) for fit in _fits(examples, split, recipe, part, rivals)]
     said = iter(opinions_of(fits, on_done=on_done))
-    opinions = {part: {kind: next(said) for kind in kinds} for part in reversed(spoken)}
-    return Backtest({part: split.rows[part] for part in spoken}, opinions)
+    by_part = {part: [next(said) for _ in rivals] for part in reversed(CHOSEN_BY)}
+    best: dict[str, tuple[float, int]] = {}
+    for number, (kind, _) in enumerate(rivals):
+        loss = min(_mean_losses([by_part[part][number] for part in CHOSEN_BY]).values())
+        if kind not in best or loss < best[kind][0] - FLAT:
+            best[kind] = (loss, number)
+    chosen = {kind: rivals[number][1] for kind, (_, number) in best.items()}
+    opinions = {part: {kind: by_part[part][number] for kind, (_, number) in best.items()} for part in CHOSEN_BY}
+    last = _fits(examples, split, recipe, LAST, list(chosen.items()))
+    told = opinions_of(last, on_done=lambda done: on_done(len(fits) + done))
+    opinions[LAST] = dict(zip(chosen, told, strict=True))
+    return Backtest({part: split.rows[part] for part in opinions}, opinions, chosen)
 
 
 def final_members(
-    examples: Examples, recipe: Recipe, rounds: Mapping[str, int], *, on_done: Callable[[int], None]
+    examples: Examples, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]
 ) -> tuple[dict[str, FittedMember], NDArray[np.int64]]:
     """The members that are served, fitted on every example; and the sample of rows that their margins are of."""
     n = len(examples)
@@ -139,13 +171,26 @@ def final_members(
     now_us = int(examples.as_of_us[-1])
     weight = recency_weights(examples.as_of_us, now_us=now_us, half_life_days=recipe.half_life_days)
     rows = examples.fold(slice(0, n), sample, weight)
-    fits = [Fit(kind, params, rows, recipe.seed, rounds[kind]) for kind, params in recipe.params.items()]
+    rounds = tested.best_rounds(PARTS[1:])
+    fits = [Fit(kind, tested.chosen[kind].params, rows, recipe.seed, count) for kind, count in rounds.items()]
     return {member.kind: member for member in members_of(fits, on_done=on_done)}, sample
+
+
+def _mean_losses(opinions: Sequence[Opinion]) -> dict[int, float]:
+    """The mean loss over some parts, by rounds."""
+    return {rounds: float(np.mean([said.losses[rounds] for said in opinions])) for rounds in opinions[0].losses}
 
 
 def _fewest(losses: Mapping[int, float]) -> int:
     best = min(losses.values())
     return min(rounds for rounds, loss in losses.items() if loss <= best + FLAT)
+
+
+def _fits(
+    examples: Examples, split: Split, recipe: Recipe, part: str, members: Sequence[tuple[str, Candidate]]
+) -> list[Fit]:
+    rows = _rows_of(examples, split, part, recipe.half_life_days)
+    return [Fit(kind, candidate.params, rows, recipe.seed, candidate.max_rounds) for kind, candidate in members]
 
 
 def _rows_of(examples: Examples, split: Split, part: str, half_life_days: float | None) -> FoldSource:

@@ -20,7 +20,7 @@ from common.ensemble import DEFAULT_WEIGHTS
 from common.errors import BundleError, RegistryError
 from common.feature_specs import SCHEMA_HASH
 from training.assembly import Contents, assemble
-from training.backtest import Backtest, Recipe, backtest, final_members, most_rounds, search_rows
+from training.backtest import Backtest, Recipe, backtest, candidates_of, final_members, fits_of, search_rows
 from training.data_card import data_card
 from training.evaluation import ENSEMBLE
 from training.examples import Examples
@@ -102,11 +102,11 @@ def train(
         champion = _champion(registry)
         stage.note(state.shown_tracking_uri)
     found = _search(examples, split, options, champion, state=state, cpus=cpus, progress=progress)
-    most = most_rounds(found, latency_budget_ms=options.search.latency_budget_ms)
-    recipe = Recipe(found.params, most, options.half_life_days, options.search.seed)
+    candidates = candidates_of(found, latency_budget_ms=options.search.latency_budget_ms)
+    recipe = Recipe(candidates, options.half_life_days, options.search.seed)
     with progress.stage("backtest") as stage:
-        tested = backtest(examples, split, recipe, on_done=_counting(stage, 3 * len(recipe.params)))
-        stage.note(", ".join(f"{name} {count}" for name, count in tested.best_rounds(PARTS[1:]).items()) + " rounds")
+        tested = backtest(examples, split, recipe, on_done=_counting(stage, fits_of(recipe)))
+        stage.note(_told(tested, found))
     with progress.stage("judge by the last part") as stage:
         economics = Economics(options.margin, options.contact_cost)
         judged = judge_recipe(examples, split, tested, economics, truth=options.truth, champion=champion)
@@ -115,7 +115,7 @@ def train(
     with progress.stage("check for leaks") as stage:
         checks = _checked(log, split, judged, options, stage)
     with progress.stage("fit on everything") as stage:
-        served = _serve(log, recipe, tested, on_done=_counting(stage, len(recipe.params)))
+        served = _serve(log, recipe, tested, on_done=_counting(stage, len(recipe.candidates)))
         shares = ", ".join(f"{name} {weight:.2f}" for name, weight in served.vote.weights.items())
         stage.note(f"{shares}; threshold {served.vote.threshold:.3f}")
     with progress.stage("write bundle") as stage:
@@ -197,9 +197,8 @@ def _checked(log: Log, split: Split, judged: Judged, options: TrainOptions, stag
 
 def _serve(log: Log, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]) -> Served:
     examples = log.examples
-    rounds = tested.best_rounds(PARTS[1:])
-    members, sample = final_members(examples, recipe, rounds, on_done=on_done)
-    opinions = tested.after(rounds)
+    members, sample = final_members(examples, recipe, tested, on_done=on_done)
+    opinions = tested.after(tested.best_rounds(PARTS[1:]))
     vote = learn_vote(opinions, examples.y, examples.as_of_us, now_us=log.report.last_us or 0)
     return Served(members, vote, balanced_of(examples, opinions, vote), sample)
 
@@ -256,7 +255,7 @@ def _reported(
         economics=economics,
         weights=manifest.weights,
         baseline_weights={name: DEFAULT_WEIGHTS[name] for name in manifest.weights},
-        params=found.params,
+        params={name: member.params for name, member in contents.members.items()},
         trials=found.trials,
         explained=explained_by(bundle, contents.X[:: max(1, len(contents.X) // EXPLAINED_ROWS)]),
         data=manifest.data,
@@ -266,6 +265,15 @@ def _reported(
         champion_version=champion.version if champion is not None and beside else None,
     )
     return write_html(state.reports / bundle.version, report)
+
+
+def _told(tested: Backtest, found: Found) -> str:
+    """The rounds of each member, and whether what the search found for it was confirmed."""
+    rounds = tested.best_rounds(PARTS[1:])
+    confirmed = {kind: candidate.params == found.params[kind] for kind, candidate in tested.chosen.items()}
+    return ", ".join(
+        f"{kind} {count} rounds{'' if confirmed[kind] else ' of the defaults'}" for kind, count in rounds.items()
+    )
 
 
 def _counting(stage: Stage, total: int) -> Any:

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 
 from common.clock import DAY_US
-from common.members import MAX_ROUNDS
+from common.members import MAX_ROUNDS, adapter
 from training import backtest as module
-from training.backtest import Backtest, OutOfTime, Recipe, backtest, final_members, most_rounds
+from training.backtest import Backtest, Candidate, OutOfTime, Recipe, backtest, candidates_of, final_members, fits_of
 from training.fits import Fit, Opinion, stages
 from training.found import Found, TrialRecord
 from training.split import PARTS, split_by_time
 
 RECIPE = Recipe(
-    {"catboost": {"depth": 4}, "lightgbm": {"num_leaves": 8}},
-    {"catboost": 150, "lightgbm": 100},
+    {"catboost": [Candidate({"depth": 4}, 150)], "lightgbm": [Candidate({"num_leaves": 8}, 100)]},
     half_life_days=30.0,
     seed=3,
 )
@@ -64,13 +63,17 @@ class Said:
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
-    """The fits that are asked for; the loss of more rounds is lower until 100 of them."""
+    """The fits that are asked for; the loss of more rounds is lower until 100 of them, and that of depth 6 by .01."""
     asked: list[Fit] = []
 
     def opinions_of(wanted: list[Fit], *, on_done: Any) -> list[Said]:
         asked.extend(wanted)
         on_done(len(wanted))
-        losses = [{rounds: 0.3 + abs(100 - rounds) / 1_000.0 for rounds in stages(fit)} for fit in wanted]
+        base = [0.29 if fit.params.get("depth") == 6 else 0.3 for fit in wanted]
+        losses = [
+            {rounds: loss + abs(100 - rounds) / 1_000.0 for rounds in stages(fit)}
+            for fit, loss in zip(wanted, base, strict=True)
+        ]
         return [Said(np.arange(5_000.0)[fit.rows.valid], lost) for fit, lost in zip(wanted, losses, strict=True)]
 
     monkeypatch.setattr(module, "opinions_of", opinions_of)
@@ -109,13 +112,13 @@ def opinion(losses: dict[int, float]) -> Opinion:
 def test_the_rounds_are_those_of_the_lowest_mean_loss():
     early, late = {50: 0.30, 100: 0.31, 150: 0.32}, {50: 0.30, 100: 0.26, 150: 0.26}
     opinions = {"tune": {"xgboost": opinion(early)}, "calibrate": {"xgboost": opinion(late)}}
-    tested = Backtest({}, opinions)
+    tested = Backtest({}, opinions, {})
     assert tested.best_rounds(["tune"]) == {"xgboost": 50}
     assert tested.best_rounds(["tune", "calibrate"]) == {"xgboost": 100}
 
 
 def test_of_rounds_that_are_about_as_good_the_fewest_are_taken():
-    tested = Backtest({}, {"tune": {"xgboost": opinion({50: 0.3, 100: 0.29995, 150: 0.29992})}})
+    tested = Backtest({}, {"tune": {"xgboost": opinion({50: 0.3, 100: 0.29995, 150: 0.29992})}}, {})
     assert tested.best_rounds(["tune"]) == {"xgboost": 50}
 
 
@@ -123,19 +126,40 @@ def trial(kind: str, number: int, log_loss: float, rounds: int) -> TrialRecord:
     return TrialRecord(kind, number, {"depth": number}, log_loss, rounds, seconds=1.0)
 
 
-def test_the_most_rounds_are_three_times_those_of_the_best_trial():
-    trials = [trial("catboost", 1, 0.29, 80), trial("catboost", 2, 0.28, 120), trial("xgboost", 3, 0.3, 500)]
-    found = Found({"catboost": {"depth": 2}, "xgboost": {"depth": 3}, "lightgbm": {}}, trials, interrupted=False)
-    assert most_rounds(found, latency_budget_ms=None) == {
-        "catboost": 360,
-        "xgboost": MAX_ROUNDS,
-        "lightgbm": MAX_ROUNDS,
-    }
+def test_of_two_candidates_the_better_one_on_the_parts_before_the_last_is_taken(shop, fits):
+    split = split_by_time(shop.as_of_us, shop.y, embargo_us=DAY_US)
+    usual, found = Candidate({"depth": 4}, 150), Candidate({"depth": 6}, 150)
+
+    tested = backtest(shop, split, Recipe({"catboost": [usual, found]}, None, 3), on_done=lambda _: None)
+
+    assert tested.chosen == {"catboost": found}
+    assert [fit.params["depth"] for fit in fits] == [4, 6, 4, 6, 6]
+    assert len(fits) == fits_of(Recipe({"catboost": [usual, found]}, None, 3))
 
 
-def test_within_a_latency_budget_no_rounds_are_added_to_those_that_were_measured():
+def test_what_a_search_found_is_not_taken_for_being_as_good(shop, fits):
+    split = split_by_time(shop.as_of_us, shop.y, embargo_us=DAY_US)
+    usual, found = Candidate({"depth": 4}, 150), Candidate({"depth": 5}, 150)
+    tested = backtest(shop, split, Recipe({"catboost": [usual, found]}, None, 3), on_done=lambda _: None)
+    assert tested.chosen == {"catboost": usual}
+
+
+def test_candidates_are_the_defaults_and_what_was_found_with_three_times_the_rounds():
+    trials = [trial("catboost", 1, 0.29, 80), trial("catboost", 2, 0.28, 120)]
+    found = Found({"catboost": {"depth": 2}, "lightgbm": dict(adapter("lightgbm").DEFAULTS)}, trials, interrupted=False)
+
+    candidates = candidates_of(found, latency_budget_ms=None)
+
+    assert candidates["catboost"] == [
+        Candidate(dict(adapter("catboost").DEFAULTS), MAX_ROUNDS),
+        Candidate({"depth": 2}, 360),
+    ]
+    assert candidates["lightgbm"] == [Candidate(dict(adapter("lightgbm").DEFAULTS), MAX_ROUNDS)]
+
+
+def test_within_a_latency_budget_there_is_only_what_was_measured():
     found = Found({"catboost": {"depth": 2}}, [trial("catboost", 2, 0.28, 120)], interrupted=False)
-    assert most_rounds(found, latency_budget_ms=5.0) == {"catboost": 120}
+    assert candidates_of(found, latency_budget_ms=5.0) == {"catboost": [Candidate({"depth": 2}, 120)]}
 
 
 def test_how_many_fits_are_done_is_told(shop, fits):
@@ -144,7 +168,7 @@ def test_how_many_fits_are_done_is_told(shop, fits):
 
     backtest(shop, split, RECIPE, on_done=told.append)
 
-    assert told == [6]
+    assert told == [4, 6]
 
 
 def test_opinions_between_two_rows():
@@ -164,7 +188,11 @@ def test_the_members_that_are_served_learn_everything(shop, monkeypatch):
 
     monkeypatch.setattr(module, "members_of", members_of)
 
-    members, sample = final_members(shop, RECIPE, {"catboost": 50, "lightgbm": 60}, on_done=lambda _: None)
+    chosen = {kind: candidates[0] for kind, candidates in RECIPE.candidates.items()}
+    said = {"catboost": opinion({50: 0.3}), "lightgbm": opinion({60: 0.3})}
+    tested = Backtest({}, dict.fromkeys(PARTS[1:], said), chosen)
+
+    members, sample = final_members(shop, RECIPE, tested, on_done=lambda _: None)
 
     assert list(members) == ["catboost", "lightgbm"]
     assert [fit.rounds for fit in asked] == [50, 60]
