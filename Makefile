@@ -52,8 +52,8 @@ format: install ## rewrite the code in the house format
 bench: install ## the benchmarks, each claim beside its peers in the same run
 	@$(PY) -m benchmarks
 
-bench-training: install ## the search beside plain Optuna, example making, fit times; EVENTS=path for your own log
-	@$(PY) -m benchmarks.training $(if $(EVENTS),--events $(EVENTS))
+bench-training: install ## the search beside plain Optuna, fit times, example making
+	@$(PY) -m benchmarks.training
 	@$(PY) -m benchmarks.examples
 
 lock: ## pin every dependency of pyproject.toml again, with hashes (needs pip-tools)
