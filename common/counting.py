@@ -1,4 +1,4 @@
-"""The counts of a block of a log by day and key, column by column: what `daycounts.count` finds event by event."""
+"""The counts of a block of a log by day and key, column by column: what `daycounts.tally` says of each event, summed."""
 
 from typing import Any, NamedTuple
 

@@ -6,13 +6,13 @@ from common import trees, vectors
 from common.bundle import MEMBER_FILES, Bundle, Manifest, MemberEntry, Probe, seal_bundle
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US
-from common.daycounts import count
 from common.ensemble import DEFAULT_WEIGHTS, Calibration, combine
 from common.feature_specs import NAMES, SCHEMA_HASH
 from common.members import Fold, Matrix, adapter
 from common.replay import UserEvents, example_table, x_matrix
 from common.trees import TreeTable
 from tests.logs import MONDAY, canonical
+from tests.reference_counts import count
 from training.explanation import trees_of
 
 

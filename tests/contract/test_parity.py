@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from common.catalog import Catalog, CatalogHistory, ContinuedHistory
 from common.clock import DAY_US, day_of
-from common.daycounts import DayCounts, count
+from common.daycounts import DayCounts
 from common.eventlog import CANONICAL
 from common.events import Decision
 from common.feature_specs import SPECS
@@ -29,6 +29,7 @@ from deployments.state.connection import StateRedis
 from deployments.state.daycounts import DayCountStore
 from deployments.state.windows import StoredEvent, WindowStore
 from tests.logs import canonical, sample_of, simulated_users, store_table
+from tests.reference_counts import count
 
 KEY = ["user", "session", "product", "as_of_us", "kind"]
 Key = tuple[str, str, str, int, int]

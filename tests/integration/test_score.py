@@ -17,7 +17,6 @@ from rich.console import Console
 from common.bundle import MEMBER_KINDS
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US, day_of
-from common.daycounts import count
 from common.ensemble import combine
 from common.errors import BundleError, ConfigError, EventLogError, InputError
 from common.members import adapter
@@ -27,6 +26,7 @@ from deployments.scoring.pipeline import Job, Summary, score
 from deployments.scoring.progress import ScoringProgress
 from tests.bundles import small_bundle
 from tests.logs import MONDAY, canonical, raw, simulated_users
+from tests.reference_counts import count
 
 KEY = ["user_id", "user_session", "product_id", "as_of"]
 

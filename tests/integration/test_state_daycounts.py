@@ -7,11 +7,11 @@ import pytest
 
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US
-from common.daycounts import count
 from deployments.state import daycounts
 from deployments.state.daycounts import DayCountStore
 from deployments.state.windows import StoredEvent, WindowStore
 from tests.logs import MONDAY, NOON_US, event, sample_of, simulated_users, store_table
+from tests.reference_counts import count
 
 pytestmark = pytest.mark.anyio
 

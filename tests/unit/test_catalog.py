@@ -21,10 +21,11 @@ from common.catalog_state import (
 )
 from common.clock import DAY_US
 from common.counting import day_counts_of
-from common.daycounts import DAY_COUNTS, DayCounts, count, from_table, merge, merged, product_key, to_table
+from common.daycounts import DAY_COUNTS, DayCounts, merged, product_key, to_table
 from common.errors import BundleError
 from common.events import Event, EventKind
 from tests.logs import CART, MONDAY, PURCHASE, REMOVE, VIEW, canonical, event, histories, simulated_users
+from tests.reference_counts import count, from_table, merge
 
 DAY_S = 86_400
 

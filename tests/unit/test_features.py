@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from common.catalog import Catalog, CatalogHistory
-from common.daycounts import count
 from common.events import Decision, Event
 from common.feature_specs import LEAST_DISCOUNT, NAMES, NEVER_S, SCHEMA_HASH, SPECS, WIDTH
 from common.features import vector, vectors
 from tests.logs import CART, NOON_US, PURCHASE, REMOVE, VIEW, asks, event
+from tests.reference_counts import count
 
 DAY_S = 86_400
 

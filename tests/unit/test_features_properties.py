@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US, SECOND_US
-from common.daycounts import count
 from common.events import MAX_PRICE, Decision, Event
 from common.feature_specs import NAMES, SPECS
 from common.features import vector, vectors
 from common.replay import decision_of
 from common.window import MAX_AGE_US, MAX_EVENTS, window_at
 from tests.logs import CART, NOON_US, VIEW, histories
+from tests.reference_counts import count
 from tests.reference_features import reference_vector
 
 MANY = settings(max_examples=300, deadline=None)

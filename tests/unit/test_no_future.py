@@ -15,10 +15,11 @@ import pytest
 from common.catalog import Catalog, CatalogHistory
 from common.clock import DAY_US, HOUR_US, day_of
 from common.counting import day_counts_of
-from common.daycounts import DayCounts, count, from_table, merge
+from common.daycounts import DayCounts
 from common.events import Event, EventKind
 from common.replay import UserEvents, example_table, x_matrix
 from tests.logs import canonical, sample_of, simulated_users, store_table
+from tests.reference_counts import count, from_table, merge
 from tests.reference_features import Point, points_of, served
 
 
