@@ -166,7 +166,7 @@ def _search(
             directory=state.searches,
             cpus=cpus,
             progress=progress,
-            warm_start={member.kind: member.params for member in members} or None,
+            warm_start={member.kind: _searched(member.params) for member in members} or None,
             resume=options.resume,
         )
         stage.note(f"{len(found.trials)} trials on {cpus} CPUs")
@@ -193,6 +193,11 @@ def _checked(log: Log, split: Split, judged: Judged, options: TrainOptions, stag
     if failed:
         stage.note(f"FAILED: {', '.join(failed)}")
     return checks
+
+
+def _searched(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a bundle's member without its rounds, which no search chooses."""
+    return {name: value for name, value in params.items() if name != "rounds"}
 
 
 def _serve(log: Log, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]) -> Served:
