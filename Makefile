@@ -34,6 +34,7 @@ $(STAMP): requirements.lock
 	  | $(PYTHON) -uc 'import sys; [print("   ", line[:60].rstrip().rstrip(":,"), "..." if line[0] == "I" else "") for n, line in enumerate(sys.stdin) if (n and n % 40 == 0) or line.startswith("Installing")]'
 	@echo "==> checking it"
 	@$(PY) -c 'import ray, catboost, xgboost, lightgbm, shap' || { echo "error: the environment is incomplete. Remove $(VENV) and try again: rm -r $(VENV) && make install" >&2; exit 2; }
+	@$(PY) -c 'from common import features; features.warm_up()'
 	@touch $@
 
 test: install ## every test: unit, contract, integration with real Ray and Redis, end to end

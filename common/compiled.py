@@ -21,6 +21,7 @@ SOURCES = (
     "events.py",
     "feature*.py",
     "replay*.py",
+    "shapley.py",
     "window.py",
 )
 """The files of this package whose code or constants end up in machine code."""

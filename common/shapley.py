@@ -20,9 +20,9 @@ from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import compiled
 from common.trees import Index, Matrix, TreeTable, Vector
 
 Mask = NDArray[np.uint64]
@@ -121,14 +121,6 @@ class TreeShapley:
         )
 
 
-def _compiled(function: Any) -> Any:
-    """Compile at first use (2 to 3 s), keep the result beside the source (then 0.3 s), release the GIL."""
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # nowhere to keep it: a read-only image without a home
-        return njit(nogil=True)(function)
-
-
 def _weights(most: int) -> Vector:
     """(p-1)! q! / (p+q)! for p, q in 0 .. most; 0 where p is 0."""
     return np.array(
@@ -145,7 +137,7 @@ def _going_left(background: Matrix, feature: Index, threshold: Vector) -> Mask:
     return lefts
 
 
-@_compiled
+@compiled
 def _margins(X: Any, forest: Any, total: Any) -> None:
     for root in forest.roots:  # outermost, so that a tree stays in the cache for all rows
         for i in range(len(X)):
@@ -156,7 +148,7 @@ def _margins(X: Any, forest: Any, total: Any) -> None:
             total[i] += forest.value[k]
 
 
-@_compiled
+@compiled
 def _explain(X: Any, scale: Any, forest: Any, lefts: Any, walk: Any, values: Any) -> None:
     """Add every row's contributions to `values` (n, f)."""
     everyone = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - scale.shape[1])
@@ -167,7 +159,7 @@ def _explain(X: Any, scale: Any, forest: Any, lefts: Any, walk: Any, values: Any
             _explain_tree(X[i], root, everyone, n_bytes, forest, lefts, walk, values[i])
 
 
-@_compiled
+@compiled
 def _sum_scales(scale: Any, n_bytes: int, sums: Any) -> None:
     """Sum any subset of 8 rows, so that a leaf adds up its rows with one look per byte of its mask."""
     for row in range(8 * n_bytes):
@@ -177,7 +169,7 @@ def _sum_scales(scale: Any, n_bytes: int, sums: Any) -> None:
             sums[row // 8, high + low] = sums[row // 8, low] + own
 
 
-@_compiled
+@compiled
 def _explain_tree(
     x: Any, root: int, everyone: Any, n_bytes: int, forest: Any, lefts: Any, walk: Any, values: Any
 ) -> None:
@@ -201,7 +193,7 @@ def _explain_tree(
             depth = _settle(np.uint64(walk.open_state[ends, 1]), walk.open_state[ends, 2], depth, walk)
 
 
-@_compiled
+@compiled
 def _descend(
     x: Any, k: Any, rows: Any, depth: int, ends: int, forest: Any, lefts: Any, walk: Any
 ) -> tuple[Any, Any, int, int]:
@@ -230,7 +222,7 @@ def _descend(
     return k, rows, depth, ends
 
 
-@_compiled
+@compiled
 def _leave_open(k: Any, rows: Any, depth: int, feature: int, side: int, ends: int, walk: Any) -> int:
     walk.open_node[ends] = k
     walk.open_rows[ends] = rows
@@ -240,7 +232,7 @@ def _leave_open(k: Any, rows: Any, depth: int, feature: int, side: int, ends: in
     return ends + 1
 
 
-@_compiled
+@compiled
 def _settle(feature: Any, side: int, depth: int, walk: Any) -> int:
     walk.path[depth] = feature
     walk.side[depth] = side
@@ -249,7 +241,7 @@ def _settle(feature: Any, side: int, depth: int, walk: Any) -> int:
     return depth + 1
 
 
-@_compiled
+@compiled
 def _add_leaf(k: Any, rows: Any, depth: int, n_bytes: int, forest: Any, walk: Any, values: Any) -> None:
     """Give the leaf's value, times its rows' scales, to the features that x alone or b alone settles."""
     total = 0.0
