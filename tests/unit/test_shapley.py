@@ -1,14 +1,11 @@
 """The walk over masks gives the Shapley values that the definition gives."""
 
-from types import FunctionType
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 
-from common.shapley import TreeShapley, _compiled
+from common.shapley import TreeShapley
 from common.trees import stack
 from tests.forests import brute_force, leaf_sum, random_rows, random_table
 
@@ -103,14 +100,3 @@ def test_a_background_that_does_not_fit_the_trees_is_refused():
         TreeShapley(table, np.zeros((4, 5), np.float32))
     with pytest.raises(ValueError, match="a background of shape"):
         TreeShapley(table, np.zeros((0, 6), np.float32))
-
-
-def test_compiles_where_the_result_cannot_be_kept():
-    def twice(x: int) -> int:
-        return 2 * x
-
-    homeless = FunctionType(twice.__code__.replace(co_filename="<string>"), {})
-    with pytest.raises(RuntimeError, match="cannot cache"):
-        njit(cache=True)(homeless)
-
-    assert _compiled(homeless)(21) == 42
