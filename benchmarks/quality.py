@@ -21,7 +21,7 @@ from common.bundle import MEMBER_KINDS
 from common.clock import HOUR_US, now_us
 from common.ensemble import DEFAULT_WEIGHTS, Calibration, Vector, combine
 from common.feature_specs import SPECS
-from common.members import MAX_ROUNDS, Matrix, adapter
+from common.members import Matrix, adapter
 from common.members.random_forest_member import TREES
 from training.backtest import Backtest, Candidate, OutOfTime, Recipe, backtest, candidates_of, fits_of, search_rows
 from training.cluster import prepare, ray_cluster
@@ -41,6 +41,9 @@ from training.vote import Vote, learn_vote
 HORIZON_US = 24 * HOUR_US
 HALF_LIFE_DAYS = 45.0
 SEED = 7
+ROUNDS = 400
+"""The most that are tried of a booster: beyond, the loss is flat on a log of this size."""
+
 JUDGED = ("calibrate", "test")
 METRICS = {"log_loss": "log loss", "roc_auc": "ROC AUC", "pr_auc": "PR-AUC"}
 GROUPS = tuple(dict.fromkeys(spec.group for spec in SPECS))
@@ -107,7 +110,7 @@ def measured(given: argparse.Namespace, state: State, cpus: int, progress: Progr
 def _variants(
     given: argparse.Namespace, examples: Examples, split: Split, *, state: State, cpus: int, progress: Progress
 ) -> Iterator[tuple[str, Vector]]:
-    most = dict.fromkeys(MEMBER_KINDS, MAX_ROUNDS) | {FOREST: TREES}
+    most = dict.fromkeys(MEMBER_KINDS, ROUNDS) | {FOREST: TREES}
     defaults = {kind: [Candidate(adapter(kind).DEFAULTS, most[kind])] for kind in MEMBER_KINDS}
     recipe = Recipe(defaults, HALF_LIFE_DAYS, SEED)
     whole = _tested(examples, split, recipe, progress, "everything")
