@@ -41,7 +41,7 @@ from training.vote import Vote, learn_vote
 HORIZON_US = 24 * HOUR_US
 HALF_LIFE_DAYS = 45.0
 SEED = 7
-ROUNDS = 400
+ROUNDS = 250
 """The most that are tried of a booster: beyond, the loss is flat on a log of this size."""
 
 JUDGED = ("calibrate", "test")
