@@ -9,21 +9,19 @@ a simulated log is read, checked, sorted by user, replayed into vectors, scored 
 import argparse
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.memory import memory_watched
 from common.clock import from_datetime
 from common.replay import x_matrix
 from deployments.registry import find_bundle
@@ -77,33 +75,8 @@ def _measured(bundle: Path, events: int, scratch: Path) -> tuple[Summary, int]:
         quarantine_dir=scratch / "quarantine",
         with_features=True,
     )
-    with _memory_watched() as peak:
+    with memory_watched() as peak:
         return score(job, ScoringProgress(console)), max(peak)
-
-
-@contextmanager
-def _memory_watched() -> Iterator[list[int]]:
-    """Proportional memory of this process and all below it, in bytes, noted twice a second."""
-    noted = [0]
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.5):
-            noted.append(sum(map(_pss, [psutil.Process(), *psutil.Process().children(recursive=True)])))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield noted
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _pss(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
-        return int(process.memory_full_info().pss)
-    return 0
 
 
 def _members_alone(bundle: Path, X: NDArray[np.float32], processes: int, seconds: float) -> float:
