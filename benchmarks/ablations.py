@@ -149,9 +149,8 @@ def _walked(
     said = []
     for part in JUDGED:
         rows = split.rows[part]
-        now_us = split.span_us[part][0]
         opinions = tested.after(tested.best_rounds(PARTS[1 : PARTS.index(part)]))
-        vote = learn_vote(opinions.between(0, rows.start), examples.y, examples.as_of_us, now_us=now_us)
+        vote = learn_vote(opinions.between(0, rows.start), examples.y, examples.as_of_us, examples.user)
         if not calibrated:
             plain = dict.fromkeys(vote.weights, Calibration(slope=1.0, intercept=0.0))
             vote = replace(vote, calibrations=plain)

@@ -32,8 +32,9 @@ SAMPLE_ROWS = 4_096
 
 MORE_ROUNDS = 3
 
-CHOSEN_BY, LAST = PARTS[1:-1], PARTS[-1]
-"""Candidates, and the rounds and the vote that are judged, are chosen by the parts before the last."""
+CHOSEN_BY, UNSEEN, LAST = PARTS[1:-1], PARTS[-2], PARTS[-1]
+"""Rounds and the vote that are judged are chosen by the parts before the last; candidates by the one of these that
+their search did not compare by."""
 
 FLAT = 1e-4
 """Mean log losses that differ by less are as good as each other; of such, the fewest rounds are the fastest."""
@@ -52,7 +53,7 @@ class Recipe:
     """How members are made: the candidates of each kind, and how fast examples lose weight with age.
 
     A search compares by one stretch of time, and its best of many is partly luck. So what it found must win again, on
-    a second stretch: of two candidates that are about as good the first one is taken.
+    a second stretch that it has not seen: of two candidates that are about as good there the first one is taken.
     """
 
     candidates: Mapping[str, Sequence[Candidate]]
@@ -141,7 +142,7 @@ def backtest(examples: Examples, split: Split, recipe: Recipe, *, on_done: Calla
     Args:
         examples: of the whole log.
         split: its parts.
-        recipe: how members are made; its candidates are compared on all parts but the last.
+        recipe: how members are made; its candidates are compared on the part before the last.
         on_done: told how many of `fits_of(recipe)` are done.
     """
     rivals = [(kind, candidate) for kind, of_kind in recipe.candidates.items() for candidate in of_kind]
@@ -151,7 +152,8 @@ def backtest(examples: Examples, split: Split, recipe: Recipe, *, on_done: Calla
     by_part = {part: [next(said) for _ in rivals] for part in reversed(CHOSEN_BY)}
     best: dict[str, tuple[float, int]] = {}
     for number, (kind, _) in enumerate(rivals):
-        loss = min(_mean_losses([by_part[part][number] for part in CHOSEN_BY]).values())
+        rounds = _fewest(_mean_losses([by_part[part][number] for part in CHOSEN_BY]))
+        loss = by_part[UNSEEN][number].losses[rounds]
         if kind not in best or loss < best[kind][0] - FLAT:
             best[kind] = (loss, number)
     chosen = {kind: rivals[number][1] for kind, (_, number) in best.items()}

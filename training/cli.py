@@ -21,7 +21,7 @@ ENSURE_TRIALS, ENSURE_TIME_BUDGET_S = 4, 30.0
 """Of `ensure`: somebody wants to see it serve; the defaults are good, and are tried first."""
 SEED = 7
 HALF_LIFE_DAYS = 45.0
-MARGIN, CONTACT_COST = 1.0, 0.1
+MARGIN, CONTACT_COST, CAUSED_SHARE = 1.0, 0.1, 1.0
 
 _EXAMPLES = """examples:
   python -m training simulate --out shop.parquet --truth shop-truth.parquet
@@ -174,6 +174,14 @@ def _add_search_arguments(parser: argparse.ArgumentParser, *, trials: int, time_
         metavar="MONEY",
         help="what it costs to contact a shopper, in the same currency (default: %(default)s)",
     )
+    parser.add_argument(
+        "--caused-share",
+        type=_part,
+        default=CAUSED_SHARE,
+        metavar="SHARE",
+        help="the share of the purchases after a contact that would not have been without it; only an experiment can "
+        "tell, and 1 is the most there can be (default: %(default)s)",
+    )
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -275,6 +283,13 @@ def _share(text: str) -> float:
     number = float(text)
     if not 0.0 <= number <= 1.0:
         raise argparse.ArgumentTypeError("it must be from 0 to 1")
+    return number
+
+
+def _part(text: str) -> float:
+    number = float(text)
+    if not 0.0 < number <= 1.0:
+        raise argparse.ArgumentTypeError("it must be above 0 and at most 1")
     return number
 
 

@@ -164,6 +164,7 @@ def _train(
         half_life_days=given.half_life_days or None,
         margin=given.margin,
         contact_cost=given.contact_cost,
+        caused_share=given.caused_share,
     )
     progress = Progress(_console())
     with ExitStack() as stack:

@@ -18,6 +18,7 @@ import ray
 from numpy.typing import NDArray
 
 from common.catalog import ContinuedHistory
+from common.clock import HOUR_US
 from common.eventlog import CANONICAL
 from common.feature_specs import WIDTH
 from common.holdout import user_hashes
@@ -36,6 +37,9 @@ MIN_EVENTS = 20_000
 
 TASKS_PER_CPU = 4
 """Tasks for each CPU where the log is small enough to choose: the last ones then end at about the same time."""
+
+WHOLE_WITHIN_US = HOUR_US
+"""A day is complete if the log goes on to within this of its end."""
 
 _REPLAYED = pa.schema(
     [
@@ -115,7 +119,9 @@ def make_store(
         Path(path).unlink()
     made.sizes = _put_in_order(paths, len(edges_us) + 1, store)
     _write_points(store, made.sizes)
-    history.last.write(store / "catalog.parquet")
+    # a day that the log breaks off in would be known for ever as a day of half the trade: it belongs to whoever has
+    # the rest of it, the next log or the counts that serving keeps
+    history.as_of(labels.log_end_us + WHOLE_WITHIN_US).write(store / "catalog.parquet")
     return made
 
 

@@ -57,7 +57,7 @@ def judge_recipe(
     test, before = split.rows["test"], split.before("test")
     opinions = tested.after(tested.best_rounds(PARTS[1:-1]))
     earlier, last = opinions.between(0, test.start), opinions.between(test.start, test.stop)
-    vote = learn_vote(earlier, examples.y, examples.as_of_us, now_us=split.span_us["test"][0])
+    vote = learn_vote(earlier, examples.y, examples.as_of_us, examples.user)
     of_members = vote.members(last.margins)
     rates = base_rates(examples.kind[before], examples.y[before])
     candidates = candidates_of(examples, test, of_members, weights=vote.weights, rates=rates, truth=truth)

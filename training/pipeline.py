@@ -61,6 +61,7 @@ class TrainOptions:
     half_life_days: float | None = 45.0
     margin: float = 1.0
     contact_cost: float = 0.1
+    caused_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,14 @@ def train(
         tested = backtest(examples, split, recipe, on_done=_counting(stage, fits_of(recipe)))
         stage.note(_told(tested, found))
     with progress.stage("judge by the last part") as stage:
-        economics = Economics(options.margin, options.contact_cost)
+        economics = Economics(options.margin, options.contact_cost, options.caused_share)
         judged = judge_recipe(examples, split, tested, economics, truth=options.truth, champion=champion)
         overall = judged.metrics["slices"]["all"]["quality"][ENSEMBLE]
         stage.note(f"log loss {overall['log_loss']:.4f}, ROC AUC {overall['roc_auc']:.3f}")
     with progress.stage("check for leaks") as stage:
         checks = _checked(log, split, judged, options, stage)
     with progress.stage("fit on everything") as stage:
-        served = _serve(log, recipe, tested, on_done=_counting(stage, len(recipe.candidates)))
+        served = _serve(examples, recipe, tested, on_done=_counting(stage, len(recipe.candidates)))
         shares = ", ".join(f"{name} {weight:.2f}" for name, weight in served.vote.weights.items())
         stage.note(f"{shares}; threshold {served.vote.threshold:.3f}")
     with progress.stage("write bundle") as stage:
@@ -200,11 +201,10 @@ def _searched(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name != "rounds"}
 
 
-def _serve(log: Log, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]) -> Served:
-    examples = log.examples
+def _serve(examples: Examples, recipe: Recipe, tested: Backtest, *, on_done: Callable[[int], None]) -> Served:
     members, sample = final_members(examples, recipe, tested, on_done=on_done)
     opinions = tested.after(tested.best_rounds(PARTS[1:]))
-    vote = learn_vote(opinions, examples.y, examples.as_of_us, now_us=log.report.last_us or 0)
+    vote = learn_vote(opinions, examples.y, examples.as_of_us, examples.user)
     return Served(members, vote, balanced_of(examples, opinions, vote), sample)
 
 

@@ -31,18 +31,19 @@ class Vote:
         return combine(self.members(margins), self.weights)
 
 
-def learn_vote(opinions: OutOfTime, y: NDArray[np.int8], as_of_us: NDArray[np.int64], *, now_us: int) -> Vote:
-    """The vote that these opinions ask for, as seen from `now_us`.
+def learn_vote(opinions: OutOfTime, y: NDArray[np.int8], as_of_us: NDArray[np.int64], user: NDArray[np.int32]) -> Vote:
+    """The vote that these opinions ask for, as seen when the newest of them was said.
 
     Args:
         opinions: of m rows.
         y: the labels of all examples (n,).
         as_of_us: the times of all examples (n,).
-        now_us: when the vote begins to be used; labels of the rows are settled by then.
+        user: the users of all examples (n,).
     """
-    outcome = y[opinions.rows]
-    recent = recency_weights(as_of_us[opinions.rows], now_us=now_us, half_life_days=HALF_LIFE_DAYS)
+    rows = opinions.rows
+    outcome, times_us = y[rows], as_of_us[rows]
+    recent = recency_weights(times_us, now_us=int(times_us[-1]), half_life_days=HALF_LIFE_DAYS)
     calibrations = {name: fit_calibration(margin, outcome, recent) for name, margin in opinions.margins.items()}
     probabilities = {name: calibrations[name].probability(margin) for name, margin in opinions.margins.items()}
-    weights = learn_weights(probabilities, outcome)
+    weights = learn_weights(probabilities, outcome, user[rows])
     return Vote(calibrations, weights, best_f1_threshold(outcome, combine(probabilities, weights)))

@@ -11,7 +11,7 @@ import ray
 from rich.console import Console
 
 from common.catalog import Catalog, ContinuedHistory
-from common.clock import DAY_US
+from common.clock import DAY_US, HOUR_US
 from common.counting import day_counts_of
 from common.errors import EventLogError, InputError
 from common.replay import example_table, x_matrix
@@ -114,6 +114,24 @@ def test_another_horizon_another_catalog_and_other_content_are_other_examples(pa
 
     assert len({examples.store.identity for examples in (first, longer, continued, shorter)}) == 4
     assert len(longer) < len(first)
+
+
+def test_a_day_that_the_log_breaks_off_in_is_left_to_whoever_has_the_rest_of_it(path):
+    log = pq.read_table(path)
+    last = pc.max(log["event_time"])
+    midnight_us = pc.floor_temporal(last, unit="day").cast(pa.int64()).as_py()
+    times_us = log["event_time"].cast(pa.int64())
+    broken = log.filter(pc.less(times_us, midnight_us + 7 * HOUR_US))
+    complete = log.filter(pc.less(times_us, midnight_us))
+    assert complete.num_rows < broken.num_rows
+
+    through = {}
+    for name, table in (("broken", broken), ("complete", complete)):
+        pq.write_table(table, path.parent / f"{name}.parquet")
+        through[name] = made(path.parent / f"{name}.parquet", name).examples.catalog.through_day
+
+    assert through["broken"] == midnight_us // DAY_US - 1
+    assert through["complete"] <= through["broken"]
 
 
 def test_only_the_newest_stores_and_those_in_use_stay_on_disk(path):

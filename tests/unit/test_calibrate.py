@@ -21,7 +21,7 @@ def drawn(seed: int, *, slope: float, intercept: float, rows: int = 4_000) -> tu
 def test_finds_what_an_unpenalised_logistic_regression_finds(seed, slope, intercept):
     margin, y = drawn(seed, slope=slope, intercept=intercept)
 
-    found = fit_calibration(margin, y)
+    found = fit_calibration(margin, y, prior_sd=np.inf)
 
     reference = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1_000).fit(margin[:, None], y)
     expected = reference.predict_proba(margin[:, None])[:, 1]
@@ -33,8 +33,8 @@ def test_finds_what_an_unpenalised_logistic_regression_finds(seed, slope, interc
 def test_probabilities_do_not_depend_on_the_scale_of_margins(seed, scale, shift):
     margin, y = drawn(seed, slope=1.0, intercept=0.0, rows=1_000)
 
-    of_margin = fit_calibration(margin, y).probability(margin)
-    of_scaled = fit_calibration(scale * margin + shift, y).probability(scale * margin + shift)
+    of_margin = fit_calibration(margin, y, prior_sd=np.inf).probability(margin)
+    of_scaled = fit_calibration(scale * margin + shift, y, prior_sd=np.inf).probability(scale * margin + shift)
 
     np.testing.assert_allclose(of_scaled, of_margin, atol=1e-4)
 
@@ -43,13 +43,14 @@ def test_probabilities_do_not_depend_on_the_scale_of_margins(seed, scale, shift)
 @given(st.integers(0, 10**6))
 def test_the_mean_probability_is_the_share_of_purchases(seed):
     margin, y = drawn(seed, slope=0.7, intercept=0.5)
-    assert fit_calibration(margin, y).probability(margin).mean() == pytest.approx(y.mean(), abs=1e-3)
+    p = fit_calibration(margin, y, prior_sd=np.inf).probability(margin)
+    assert p.mean() == pytest.approx(y.mean(), abs=1e-3)
 
 
 def test_margins_that_point_the_wrong_way_become_the_base_rate():
     margin, y = drawn(1, slope=-1.0, intercept=-2.0)
 
-    found = fit_calibration(margin, y)
+    found = fit_calibration(margin, y, prior_sd=np.inf)
 
     assert found.slope == pytest.approx(MIN_SLOPE, rel=0.01)
     np.testing.assert_allclose(found.probability(margin), y.mean(), atol=0.005)
@@ -59,14 +60,39 @@ def test_margins_that_separate_the_labels_keep_a_finite_slope():
     margin = np.concatenate([np.full(50, -3.0), np.full(50, 3.0)])
     y = (margin > 0).astype(np.int8)
 
-    p = fit_calibration(margin, y).probability(margin)
+    p = fit_calibration(margin, y, prior_sd=np.inf).probability(margin)
 
     assert p.max() == pytest.approx(51 / 52, abs=1e-3)
 
 
-def test_a_constant_margin_becomes_the_base_rate():
-    y = np.array([1, 0, 0, 0] * 25, np.int8)
-    assert fit_calibration(np.full(100, -1.2), y).probability(np.array([-1.2])) == pytest.approx([0.25], abs=0.005)
+@pytest.mark.parametrize("value", [-2.0, -1.2, 0.0, 0.1])
+def test_a_constant_margin_becomes_the_base_rate_and_its_neighbours_stay_near(value):
+    y = np.array([1, 0, 0, 0] * 125, np.int8)
+
+    found = fit_calibration(np.full(500, value), y)
+
+    assert found.probability(np.array([value])) == pytest.approx([0.25], abs=0.005)
+    assert found.probability(np.array([value - 0.01, value + 0.01])) == pytest.approx([0.25, 0.25], abs=0.01)
+
+
+def test_a_handful_of_points_moves_a_margin_little_and_thousands_settle_it():
+    for rows, least, most in ((12, 0.7, 1.3), (40_000, 2.7, 3.1)):
+        margin, y = drawn(6, slope=3.0, intercept=0.0, rows=rows)
+        assert least < fit_calibration(margin, y).slope < most
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.integers(20, 400))
+def test_no_small_sample_makes_a_sound_margin_much_worse(seed, rows):
+    margin, y = drawn(seed, slope=1.0, intercept=0.0, rows=rows)
+    fresh, truth = drawn(seed + 1, slope=1.0, intercept=0.0, rows=20_000)
+
+    calibrated = fit_calibration(margin, y).probability(fresh)
+
+    def loss(p: np.ndarray) -> float:
+        return float(-np.log(np.where(truth > 0, p, 1.0 - p)).mean())
+
+    assert loss(calibrated) < loss(1.0 / (1.0 + np.exp(-fresh))) * 1.15  # without the prior some of these are twice as bad
 
 
 def test_a_weight_of_two_is_the_point_twice():

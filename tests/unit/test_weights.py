@@ -31,7 +31,7 @@ def loss(p: np.ndarray, y: np.ndarray) -> float:
 def test_never_worse_than_the_best_member_or_the_default(seed, noise):
     probabilities, y = members(seed, noise)
 
-    weights = learn_weights(probabilities, y)
+    weights = learn_weights(probabilities, y, np.arange(len(y)))
 
     assert sum(weights.values()) == pytest.approx(1.0, abs=1e-12)
     assert min(weights.values()) >= 0.0
@@ -44,7 +44,7 @@ def test_never_worse_than_the_best_member_or_the_default(seed, noise):
 @given(st.integers(0, 10**6), st.lists(st.floats(0.0, 3.0), min_size=4, max_size=4))
 def test_no_other_vote_is_better_beyond_chance(seed, noise):
     probabilities, y = members(seed, noise)
-    learned = combine(probabilities, learn_weights(probabilities, y))
+    learned = combine(probabilities, learn_weights(probabilities, y, np.arange(len(y))))
 
     for random in np.random.default_rng(seed).dirichlet(np.ones(4), 20):
         other = combine(probabilities, dict(zip(MEMBER_KINDS, random, strict=True)))
@@ -56,14 +56,27 @@ def test_members_that_are_alike_keep_the_default():
     """Their optimum is a matter of chance: in 20 worlds the default is kept, or nearly."""
     for seed in range(20):
         probabilities, y = members(seed, [0.4, 0.4, 0.4, 0.4])
-        weights = learn_weights(probabilities, y)
+        weights = learn_weights(probabilities, y, np.arange(len(y)))
         assert max(abs(weights[kind] - DEFAULT_WEIGHTS[kind]) for kind in MEMBER_KINDS) < 0.15
+
+
+def test_points_of_one_user_are_no_independent_witnesses():
+    """The same two thousand points ten times over: whoever counts them as twenty thousand leaves the default sooner."""
+    nearer = 0
+    for seed in range(10):
+        probabilities, y = members(seed, [0.8, 0.4, 0.6, 0.8])
+        repeated = {kind: np.tile(p, 10) for kind, p in probabilities.items()}
+        alone = learn_weights(repeated, np.tile(y, 10), np.arange(10 * len(y)))
+        of_users = learn_weights(repeated, np.tile(y, 10), np.tile(np.arange(len(y)), 10))
+        far = [sum(abs(w[kind] - DEFAULT_WEIGHTS[kind]) for kind in MEMBER_KINDS) for w in (of_users, alone)]
+        nearer += far[0] < far[1]
+    assert nearer >= 9
 
 
 def test_two_good_members_take_the_vote_from_two_bad_ones():
     probabilities, y = members(3, [0.6, 0.6, 3.0, 3.0], rows=20_000)
 
-    weights = learn_weights(probabilities, y)
+    weights = learn_weights(probabilities, y, np.arange(len(y)))
 
     assert weights["catboost"] == pytest.approx(weights["xgboost"], abs=0.1)
     assert weights["catboost"] + weights["xgboost"] > 0.85
@@ -71,20 +84,25 @@ def test_two_good_members_take_the_vote_from_two_bad_ones():
 
 def test_a_member_that_knows_the_truth_gets_nearly_everything():
     probabilities, y = members(4, [2.0, 2.0, 2.0, 0.0], rows=20_000)
-    assert learn_weights(probabilities, y)["random_forest"] > 0.9
+    assert learn_weights(probabilities, y, np.arange(len(y)))["random_forest"] > 0.9
 
 
 def test_of_members_that_say_the_same_one_is_left():
     probabilities, y = members(5, [0.5] * 4)
     same = dict.fromkeys(MEMBER_KINDS, probabilities["catboost"])
-    assert learn_weights(same, y) == {"catboost": 1.0, "xgboost": 0.0, "lightgbm": 0.0, "random_forest": 0.0}
+    assert learn_weights(same, y, np.arange(len(y))) == {
+        "catboost": 1.0,
+        "xgboost": 0.0,
+        "lightgbm": 0.0,
+        "random_forest": 0.0,
+    }
 
 
 def test_members_whose_probabilities_cannot_be_told_apart_from_certainty_do_not_break_the_search():
     probabilities, y = members(8, [0.5] * 4)
     probabilities["xgboost"] = np.where(y > 0, 1e-300, 1.0 - 1e-16)
 
-    weights = learn_weights(probabilities, y)
+    weights = learn_weights(probabilities, y, np.arange(len(y)))
 
     assert np.isfinite(list(weights.values())).all()
     assert weights["xgboost"] == 0.0
@@ -92,4 +110,4 @@ def test_members_whose_probabilities_cannot_be_told_apart_from_certainty_do_not_
 
 def test_the_weights_keep_the_order_of_the_members():
     probabilities, y = members(6, [1.0, 1.0, 1.0, 1.0])
-    assert list(learn_weights(probabilities, y)) == list(MEMBER_KINDS)
+    assert list(learn_weights(probabilities, y, np.arange(len(y)))) == list(MEMBER_KINDS)
