@@ -4,8 +4,8 @@ The rule that is judged: contact everyone whose probability is at least t, nobod
 one that is followed by a purchase earns `margin`, of which `caused_share` is put down to the contact. The log cannot
 tell that share: its shoppers bought or did not buy without being contacted. At 1, the default, every purchase of a
 contacted shopper counts as won (or kept) by the contact, so the figures are an upper bound; an experiment measures the
-share. Points are decision points: a shopper who raises three of them is contacted up to three times, and a purchase that
-follows a contacted view and a contacted cart of its product counts for both.
+share. Points are decision points: a shopper who raises three of them is contacted up to three times, and a purchase
+that follows a contacted view and a contacted cart of its product counts for both.
 
 Profit is given per decision point, contacted or not, in the unit of `margin`. For a calibrated probability p the
 expected profit of one contact is caused_share * margin * p - contact_cost, which is positive from
