@@ -6,6 +6,7 @@ differ in silence. So the key of what is kept holds a hash of all the sources th
 """
 
 import hashlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ def compiled(function: Any) -> Any:
 
 class _Kept(FunctionCache):
     """Machine code on disk, beside the source or in the user's own cache directory."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep it if there is room: a full disk costs the next process a compilation, not this one its work."""
+        with suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), sources_hash())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The counts of a block of a log by day and key, column by column: what `daycounts.tally` says of each event, summed."""
+"""The counts of a block of a log by day and key, column by column: what `daycounts.tally` says of each event."""
 
 from typing import Any, NamedTuple
 

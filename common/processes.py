@@ -6,6 +6,7 @@ run knows what an earlier one left behind; a process without it is somebody else
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -18,7 +19,25 @@ MARK = "CARTCAST_RUN"
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask to stop."""
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def usable_cpus(quota: Path = _QUOTA) -> int:
+    """How many CPUs this process can keep busy: physical cores, of which its affinity and its container leave so many.
+
+    Two fits on the two threads of one core gain nothing, and a container on a large machine sees all of its cores.
+
+    Args:
+        quota: the control group's limit, "max 100000" or "200000 100000" (microseconds of CPU, in so many).
+    """
+    cores = psutil.cpu_count(logical=False) or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    with contextlib.suppress(OSError, ValueError):
+        allowed, _, period = quota.read_text(encoding="ascii").partition(" ")
+        cores = min(cores, math.ceil(int(allowed) / int(period)))
+    return max(1, cores)
 
 
 def die_with_parent(signal_number: int) -> Callable[[], None]:

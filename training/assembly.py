@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,9 +140,8 @@ def _digest(path: Path) -> str:
 @contextmanager
 def _workshop(bundles: Path) -> Iterator[Path]:
     """A directory beside the finished ones: what breaks off half-way is never taken for a bundle."""
-    path = bundles / ".making"
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
+    bundles.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix=".making-", dir=bundles))
     try:
         yield path
     finally:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from common.ensemble import Vector
 from common.members import MAX_ROUNDS, adapter
+from common.members.random_forest_member import TREES
 from training.examples import Examples
 from training.fits import FOREST, Fit, FittedMember, Opinion, members_of, opinions_of
 from training.folds import FoldSource
-from training.found import Found
+from training.found import DONE, Found
 from training.recency import recency_weights
 from training.split import PARTS, Split
 
@@ -109,20 +110,25 @@ def candidates_of(found: Found, *, latency_budget_ms: float | None) -> dict[str,
     """The candidates of each kind: its defaults, and what a search found.
 
     The most rounds are three times those at which the trial stopped: it stopped by one stretch of time, and more
-    examples than it had carry more rounds. Within a latency budget there is only what was measured, and no more of it.
+    examples than it had carry more rounds. A trial that did not come to its end says nothing about them. Within a
+    latency budget there is only what was measured, and no more of it.
     """
     candidates = {}
     for kind, params in found.params.items():
         wanted = [params] if latency_budget_ms is not None else [dict(adapter(kind).DEFAULTS), params]
         unlike = [one for number, one in enumerate(wanted) if one not in wanted[:number]]
-        grown = kind != FOREST and latency_budget_ms is None
+        grown = latency_budget_ms is None
         candidates[kind] = [Candidate(one, _most_rounds(found, kind, one, grown=grown)) for one in unlike]
     return candidates
 
 
 def _most_rounds(found: Found, kind: str, params: Mapping[str, Any], *, grown: bool) -> int:
-    peers = [trial for trial in found.trials if trial.kind == kind and trial.params == params]
-    rounds = min(peers, key=lambda trial: (trial.log_loss, trial.number)).rounds if peers else MAX_ROUNDS
+    if kind == FOREST:
+        return TREES
+    peers = [trial for trial in found.trials if (trial.kind, trial.params, trial.status) == (kind, params, DONE)]
+    if not peers:
+        return MAX_ROUNDS
+    rounds = min(peers, key=lambda trial: (trial.log_loss, trial.number)).rounds
     return min(MAX_ROUNDS, MORE_ROUNDS * rounds) if grown else rounds
 
 

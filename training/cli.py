@@ -4,6 +4,7 @@ What a command needs is imported when it runs: Ray must find its environment set
 """
 
 import argparse
+import errno
 import importlib
 import math
 import sys
@@ -22,6 +23,9 @@ ENSURE_TRIALS, ENSURE_TIME_BUDGET_S = 4, 30.0
 SEED = 7
 HALF_LIFE_DAYS = 45.0
 MARGIN, CONTACT_COST, CAUSED_SHARE = 1.0, 0.1, 1.0
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+_DISK_REMEDY = "Make room, or set CARTCAST_STATE_DIR and TMPDIR to another place; --resume goes on with a search"
 
 _EXAMPLES = """examples:
   python -m training simulate --out shop.parquet --truth shop-truth.parquet
@@ -44,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     except CartcastError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        print(f"error: {error.strerror}: {error.filename or 'the state directory'}. {_DISK_REMEDY}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED

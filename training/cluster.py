@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
+from common import processes
 from common.errors import UnavailableError
 
 ADDRESS = "RAY_ADDRESS"
@@ -57,7 +56,7 @@ def ray_cluster(address: str | None = None) -> Iterator[int]:
     _require_answer(where)
     with tempfile.TemporaryDirectory(prefix="cartcast-", ignore_cleanup_errors=True) as directory:
         local: dict[str, Any] = {
-            "num_cpus": psutil.cpu_count(logical=False) or 1,
+            "num_cpus": processes.usable_cpus(),
             "include_dashboard": False,
             "_temp_dir": str(Path(directory) / "ray"),
         }

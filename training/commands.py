@@ -143,6 +143,7 @@ def _train(
     state = State.from_environment()
     state.make()
     prepare(given.address, state.ray_token)
+    events = [path.expanduser().resolve() for path in events]  # processes of a running cluster stand elsewhere
     plan_parts(events)  # a log that is not there is found out before Ray is started
     from training.pipeline import TrainOptions
     from training.pipeline import train as run

@@ -18,6 +18,7 @@ from common.bundle import Bundle, open_bundle
 from common.clock import Clock, to_iso
 from common.ensemble import DEFAULT_WEIGHTS
 from common.errors import BundleError, RegistryError
+from common.eventlog import Bounds
 from common.feature_specs import SCHEMA_HASH
 from training.assembly import Contents, assemble
 from training.backtest import Backtest, Recipe, backtest, candidates_of, final_members, fits_of, search_rows
@@ -188,6 +189,7 @@ def _checked(log: Log, split: Split, judged: Judged, options: TrainOptions, stag
         options.events,
         horizon_us=options.horizon_us,
         seed=options.search.seed,
+        bounds=Bounds(first_us=log.report.first_us or 0, last_us=log.report.last_us or 0),
     )
     failed = [check.name for check in checks if not check.passed]
     stage.note(f"{len(checks) - len(failed)} of {len(checks)} passed")

@@ -1,6 +1,5 @@
 """What a finished bundle says about vectors, read from its files as a replica reads them."""
 
-import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -8,13 +7,14 @@ import numpy as np
 from common.bundle import Bundle
 from common.ensemble import Vector, combine
 from common.members import Matrix, adapter
+from common.processes import usable_cpus
 
 
 class Predictor:
     """The members of a bundle, loaded once."""
 
     def __init__(self, bundle: Bundle) -> None:
-        threads = os.cpu_count() or 1
+        threads = usable_cpus()
         self._weights = bundle.manifest.weights
         self._members = {
             member.name: (member.calibration, adapter(member.kind).load(bundle.file(member.file), threads=threads))

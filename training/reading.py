@@ -114,7 +114,7 @@ def rows_of_tasks(
     tasks = ray.data.from_items(list(items), override_num_blocks=len(items)).map_batches(
         task, batch_format="pyarrow", batch_size=None, fn_kwargs=arguments
     )
-    with quiet_ray_data(), _errors_of_tasks():
+    with quiet_ray_data(), errors_of_tasks():
         for block in tasks.iter_batches(batch_format="pyarrow", batch_size=None):
             yield from block.to_pylist()
 
@@ -193,7 +193,7 @@ def quiet_ray_data() -> Iterator[None]:
 
 
 @contextmanager
-def _errors_of_tasks() -> Iterator[None]:
+def errors_of_tasks() -> Iterator[None]:
     """Raise an error of ours as the task raised it, without Ray's wrapping."""
     try:
         yield

@@ -80,7 +80,21 @@ class Registry:
         """Record a training run and its bundle as the newest version.
 
         In the run is one for each member kind, and in that one for each trial: parameters, figures and loss curve.
+
+        Raises:
+            RegistryError: the registry does not answer any more.
         """
+        try:
+            return self._registered(bundle, trials, settings)
+        except self._error as error:
+            first = str(error).splitlines()[0][:300]
+            raise RegistryError(
+                f"bundle {bundle.version} is made but could not be registered: {first}",
+                remedy=f"It lies in {bundle.path}. When the registry answers again, the same train with --resume "
+                "skips the search",
+            ) from error
+
+    def _registered(self, bundle: Bundle, trials: Iterable[TrialRecord], settings: Mapping[str, Any]) -> Registered:
         manifest = bundle.manifest
         run_id = self._runs.add(f"train {bundle.version}", settings, _figures(manifest.metrics))
         records = list(trials)

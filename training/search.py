@@ -1,5 +1,6 @@
 """The search for each member's parameters: Ray Tune runs the trials, Optuna chooses them, ASHA prunes them."""
 
+import fcntl
 import json
 import logging
 import os
@@ -7,7 +8,8 @@ import shutil
 import signal
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -71,14 +73,28 @@ def search(
         InputError: there is nothing to resume, or it was started with other data or settings; or no trial of some
             kind was within the latency budget; or every trial failed.
     """
-    state = _prepared(directory, source, settings, cpus, resume=resume)
+    with _alone(_place(directory, source, settings)) as path:
+        return _searched(source, settings, path, cpus, progress, warm_start or {}, resume=resume)
+
+
+def _searched(
+    source: FoldSource,
+    settings: SearchSettings,
+    path: Path,
+    cpus: int,
+    progress: Progress,
+    warm_start: Mapping[str, Params],
+    *,
+    resume: bool,
+) -> Found:
+    state = _prepared(path, settings, cpus, resume=resume)
     _silence()
     trainable = _trainable(source, settings, state.share)
     restored = resume and bring_back(state.path)
     if restored:
         tuner = tune.Tuner.restore(str(state.path.resolve()), trainable, restart_errored=True)
     else:
-        tuner = _tuner(trainable, settings, state, _starts(settings, warm_start or {}, progress))
+        tuner = _tuner(trainable, settings, state, _starts(settings, warm_start, progress))
     budget = TimeBudget(state.path, settings.time_budget_s)
     if budget.left_s() > 0:
         with progress.searching(settings.kinds, settings.trials, left_s=budget.left_s), budget.running():
@@ -163,13 +179,33 @@ def _require_some(trials: list[TrialRecord], results: Any) -> None:
         raise InputError(f"every trial of the search failed: {last}")
 
 
-def _prepared(directory: Path, source: FoldSource, settings: SearchSettings, cpus: int, *, resume: bool) -> _State:
-    """A new experiment, or the one that is to be continued with the CPUs that it was begun with.
-
-    It is named after what makes it this search: data, seed, trials and kinds.
-    """
+def _place(directory: Path, source: FoldSource, settings: SearchSettings) -> Path:
+    """The directory of a search, named after what makes it this search: data, seed, trials and kinds."""
     named = json.dumps([source.identity, settings.seed, settings.trials, list(settings.kinds)])
-    path = directory / blake2b(named.encode(), digest_size=6).hexdigest()
+    return directory / blake2b(named.encode(), digest_size=6).hexdigest()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """The directory while no other run searches in it.
+
+    Raises:
+        InputError: another one does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                "another training is searching by these events with these settings just now",
+                remedy="Wait for it, or give another --seed or another CARTCAST_STATE_DIR",
+            ) from error
+        yield path
+
+
+def _prepared(path: Path, settings: SearchSettings, cpus: int, *, resume: bool) -> _State:
+    """A new experiment, or the one that is to be continued with the CPUs that it was begun with."""
     widest = smallest_node_cpus()
     if resume:
         return _begun(path, widest)
@@ -186,7 +222,8 @@ def _begun(path: Path, widest: int) -> _State:
     if not (path / _EXPERIMENT).is_file():
         raise InputError(
             f"no unfinished search of these events with these settings under {path.parent}",
-            remedy="Give the same --events, --trials and --seed as before, or leave out --resume",
+            remedy="Give the same --events, --trials, --seed and --half-life-days as before, with the same version of "
+            "Cartcast, or leave out --resume",
         )
     share = CpuShare(**json.loads((path / _EXPERIMENT).read_text(encoding="utf-8")))
     if share.threads > widest:  # its trials would wait for ever

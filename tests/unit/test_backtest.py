@@ -8,10 +8,11 @@ import pytest
 
 from common.clock import DAY_US
 from common.members import MAX_ROUNDS, adapter
+from common.members.random_forest_member import TREES
 from training import backtest as module
 from training.backtest import Backtest, Candidate, OutOfTime, Recipe, backtest, candidates_of, final_members, fits_of
 from training.fits import Fit, Opinion, stages
-from training.found import Found, TrialRecord
+from training.found import FAILED, PRUNED, UNFINISHED, Found, TrialRecord
 from training.split import PARTS, split_by_time
 
 RECIPE = Recipe(
@@ -155,6 +156,21 @@ def test_candidates_are_the_defaults_and_what_was_found_with_three_times_the_rou
         Candidate({"depth": 2}, 360),
     ]
     assert candidates["lightgbm"] == [Candidate(dict(adapter("lightgbm").DEFAULTS), MAX_ROUNDS)]
+
+
+@pytest.mark.parametrize("status", [UNFINISHED, PRUNED, FAILED])
+def test_a_trial_that_was_cut_off_does_not_limit_the_rounds(status):
+    cut = TrialRecord("catboost", 0, {"depth": 2}, 0.3, rounds=20, seconds=1.0, status=status)
+    found = Found({"catboost": {"depth": 2}}, [cut], interrupted=False)
+    assert [candidate.max_rounds for candidate in candidates_of(found, latency_budget_ms=None)["catboost"]] == [
+        MAX_ROUNDS,
+        MAX_ROUNDS,
+    ]
+
+
+def test_a_forest_has_all_its_trees():
+    found = Found({"random_forest": {"max_depth": 7}}, [], interrupted=False)
+    assert {one.max_rounds for one in candidates_of(found, latency_budget_ms=None)["random_forest"]} == {TREES}
 
 
 def test_within_a_latency_budget_there_is_only_what_was_measured():

@@ -92,7 +92,9 @@ def test_no_small_sample_makes_a_sound_margin_much_worse(seed, rows):
     def loss(p: np.ndarray) -> float:
         return float(-np.log(np.where(truth > 0, p, 1.0 - p)).mean())
 
-    assert loss(calibrated) < loss(1.0 / (1.0 + np.exp(-fresh))) * 1.15  # without the prior some of these are twice as bad
+    assert (
+        loss(calibrated) < loss(1.0 / (1.0 + np.exp(-fresh))) * 1.15
+    )  # without the prior some of these are twice as bad
 
 
 def test_a_weight_of_two_is_the_point_twice():
