@@ -115,11 +115,20 @@ def candidates_of(found: Found, *, latency_budget_ms: float | None) -> dict[str,
     """
     candidates = {}
     for kind, params in found.params.items():
-        wanted = [params] if latency_budget_ms is not None else [dict(adapter(kind).DEFAULTS), params]
+        defaults = dict(adapter(kind).DEFAULTS)
+        wanted = [defaults, params] if _may_be_served(found, kind, defaults, latency_budget_ms) else [params]
         unlike = [one for number, one in enumerate(wanted) if one not in wanted[:number]]
         grown = latency_budget_ms is None
         candidates[kind] = [Candidate(one, _most_rounds(found, kind, one, grown=grown)) for one in unlike]
     return candidates
+
+
+def _may_be_served(found: Found, kind: str, params: Mapping[str, Any], latency_budget_ms: float | None) -> bool:
+    """Whether a member of these parameters keeps within the budget, as far as one was measured."""
+    if latency_budget_ms is None:
+        return True
+    measured = [trial.slowest_ms for trial in found.trials if (trial.kind, trial.params) == (kind, params)]
+    return any(slowest is not None and slowest <= latency_budget_ms for slowest in measured)
 
 
 def _most_rounds(found: Found, kind: str, params: Mapping[str, Any], *, grown: bool) -> int:

@@ -27,13 +27,13 @@ from training.evaluation import ENSEMBLE
 from training.examples import Examples
 from training.fits import FittedMember
 from training.found import Found, SearchSettings
-from training.gates import own, recorded, stored
+from training.gates import own, recorded
 from training.judging import Judged, balanced_of, judge_recipe, vectors_of
 from training.leakage import Check
 from training.log import Log, read_log
 from training.profit import Economics
 from training.progress import Progress, Stage
-from training.promotion import hold_against_champion, promote_if_better
+from training.promotion import Examination, hold_against_champion, promote_if_passed
 from training.registry import Registered, Registry
 from training.reporting import CHAMPION, ReportData, explained_by, write_html
 from training.reporting.table import quality_table
@@ -127,15 +127,15 @@ def train(
     with progress.stage("register") as stage:
         registered = registry.register(bundle, trials=found.trials, settings=_settings(options))
         stage.note(f"version {registered.number}, alias challenger")
+    examined = hold_against_champion(registry, bundle, progress, x=vectors_of(examples, split.rows["test"]))
     with progress.stage("write report") as stage:
-        page = _reported(bundle, judged, contents, found, economics, champion, state=state, progress=progress)
+        report = _report(bundle, judged, contents, found, examined, economics, champion, progress.seconds)
+        page = write_html(state.reports / bundle.version, report)
         registry.add_report(registered, page.parent)
         stage.note(str(page))
     progress.print(quality_table(judged.metrics, title=f"{bundle.version} on the untouched last part"))
-    x = vectors_of(examples, split.rows["test"])
     if options.promote:
-        return bundle, promote_if_better(registry, bundle, progress, x=x)
-    hold_against_champion(registry, bundle, progress, x=x)
+        registered = promote_if_passed(registry, bundle, examined, progress)
     return bundle, registered
 
 
@@ -237,20 +237,19 @@ def _contents(
     )
 
 
-def _reported(
+def _report(
     bundle: Bundle,
     judged: Judged,
     contents: Contents,
     found: Found,
+    examined: Examination,
     economics: Economics,
     champion: Bundle | None,
-    *,
-    state: State,
-    progress: Progress,
-) -> Path:
+    seconds: Mapping[str, float],
+) -> ReportData:
     manifest = bundle.manifest
     beside = champion is not None and CHAMPION in judged.held_out.probabilities
-    report = ReportData(
+    return ReportData(
         version=bundle.version,
         created=manifest.created,
         label_horizon_s=manifest.label_horizon_s,
@@ -267,11 +266,10 @@ def _reported(
         explained=explained_by(bundle, contents.X[:: max(1, len(contents.X) // EXPLAINED_ROWS)]),
         data=manifest.data,
         checks=contents.checks,
-        seconds=progress.seconds,
-        gates=stored(manifest.metrics),
+        seconds=seconds,
+        gates=examined.gates,
         champion_version=champion.version if champion is not None and beside else None,
     )
-    return write_html(state.reports / bundle.version, report)
 
 
 def _told(tested: Backtest, found: Found) -> str:

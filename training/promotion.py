@@ -21,7 +21,7 @@ from training.gates import Gate, against_champion, missed, of_schema, sentence, 
 from training.prediction import Predictor
 from training.progress import Progress
 from training.registry import Registered, Registry
-from training.version_tags import FORCED
+from training.version_tags import FORCED, MISSED
 
 BLOCK_ROWS = 65_536
 COMPARISON = "comparison"
@@ -71,28 +71,23 @@ def examine(registry: Registry, bundle: Bundle, x: VectorsOf | None = None) -> E
 
 
 def hold_against_champion(registry: Registry, bundle: Bundle, progress: Progress, *, x: VectorsOf) -> Examination:
-    """Examine a new bundle while its vectors are at hand, and keep what came out for a later `promote`."""
+    """Examine a new bundle while the vectors of its holdout are at hand, and keep what came out with its version."""
     with progress.stage("compare with the champion") as stage:
         examined = examine(registry, bundle, x)
         stage.note(examined.note)
     if examined.comparison is not None:
-        registry.tag(registry.find(bundle.version), {COMPARISON: json.dumps(examined.comparison.as_dict())})
+        missed_now = json.dumps([sentence(gate) for gate in examined.missed])
+        tags = {COMPARISON: json.dumps(examined.comparison.as_dict()), MISSED: missed_now}
+        registry.tag(registry.find(bundle.version), tags)
     return examined
 
 
-def promote_if_better(registry: Registry, bundle: Bundle, progress: Progress, *, x: VectorsOf) -> Registered:
-    """Promote a new bundle that passes every gate.
-
-    Args:
-        registry: where the bundle is registered.
-        bundle: the new one.
-        progress: shows the comparison.
-        x: the vectors of its holdout.
+def promote_if_passed(registry: Registry, bundle: Bundle, examined: Examination, progress: Progress) -> Registered:
+    """Promote a new bundle that passed every gate.
 
     Raises:
         RegistryError: says which gates were missed, and by how much.
     """
-    examined = hold_against_champion(registry, bundle, progress, x=x)
     require_passed(bundle.version, examined.missed)
     promoted = registry.promote(bundle.version)
     progress.print(f"champion is now {promoted.version}")

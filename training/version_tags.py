@@ -7,6 +7,9 @@ from common.bundle import Manifest
 FORCED = "forced_past"
 """The tag of a version that was promoted in spite of gates that it missed; it names them."""
 
+MISSED = "missed_gates"
+"""The tag that holds the gates which a version missed, its own and the champion's, as JSON."""
+
 
 def described(manifest: Manifest) -> dict[str, str]:
     """The tags of a version: what it learned from, the interval of its log loss, and the gates that it missed."""
@@ -17,6 +20,6 @@ def described(manifest: Manifest) -> dict[str, str]:
         "learned_to": learned.get("to"),
         "log_loss_low": low,
         "log_loss_high": high,
-        "missed_gates": json.dumps(manifest.metrics.get("missed_gates", [])),
+        MISSED: json.dumps(manifest.metrics.get("missed_gates", [])),
     }
     return {name: str(value) for name, value in tags.items() if value is not None}
