@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from common.clock import DAY_US
-from common.eventlog import ANY_TIME, from_datetime
+from common.clock import DAY_US, from_datetime
+from common.eventlog import ANY_TIME
 from tests.reports import fitted_probability
 from training.cluster import ray_cluster
 from training.leakage import Check
