@@ -16,6 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from training import interruption
+
 SHOWN_EVERY_S = 15.0
 """Where the output is not a terminal, how far a stage has come is told no more often."""
 
@@ -83,7 +85,12 @@ class Progress:
 
     @contextmanager
     def stage(self, title: str) -> Iterator[Stage]:
-        """Show that `title` is under way, then what came of it and how long it took."""
+        """Show that `title` is under way, then what came of it and how long it took.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed, before or meanwhile, and got lost.
+        """
+        interruption.check()
         started_s = time.monotonic()
         if self._console.is_terminal:
             with self._console.status(f"{title} ...") as status:
@@ -93,6 +100,7 @@ class Progress:
             self._line(f"{title} ...")
             stage = Stage(title, _Seldom(self._line))
             yield stage
+        interruption.check()
         self.seconds[title] = taken_s = time.monotonic() - started_s
         self._line(f"[bold]{title:<26}[/]{taken_s:6.1f} s   {'; '.join(stage.notes)}")
 
