@@ -30,10 +30,11 @@ from training.reporting.wording import (
 FILE = "model_card.md"
 _MOST_IMPORTANT = 15
 
+_BRACKETS = "In brackets 95 % intervals, users resampled; of the calibration error its spread (see Calibration)."
 _ALLOWED = (
     "- Promotion allows, beyond what chance adds, "
-    + ", ".join(f"{limit:g} over {SLICE_TITLES[name].lower()}" for name, limit in MAX_ECE.items())
-    + "."
+    + ", ".join(f"{100.0 * limit:g} over {SLICE_TITLES[name].lower()}" for name, limit in MAX_ECE.items())
+    + " percentage points."
 )
 
 
@@ -122,9 +123,7 @@ def _metrics(manifest: Manifest) -> str:
         for name, of_slice in slices.items()
         if of_slice["rows"]
     ]
-    return f"## Metrics\n\nOn the {_part(manifest)}. In brackets 95 % intervals, users resampled.\n\n" + "\n\n".join(
-        tables
-    )
+    return f"## Metrics\n\nOn the {_part(manifest)}. {_BRACKETS}\n\n" + "\n\n".join(tables)
 
 
 def _part(manifest: Manifest) -> str:
@@ -150,12 +149,29 @@ def _calibration(manifest: Manifest) -> str:
     if not slices:
         return ""
     lines = [
-        f"- {SLICE_TITLES[name]}: off by {number(100.0 * ece, 2)} percentage points on average "
-        f"(ECE, 15 bins of equal mass), 95 % interval {bounds(of_slice['intervals']['ece'], 4)}."
+        _calibration_line(name, of_slice)
         for name, of_slice in slices.items()
-        if (ece := of_slice["quality"][ENSEMBLE]["ece"]) is not None
+        if of_slice["quality"][ENSEMBLE]["ece"] is not None
     ]
-    return "\n".join(["## Calibration", "", *lines, _ALLOWED])
+    said = (
+        "By how many percentage points probabilities are off on average (ECE, 15 bins of equal mass). Noise inflates "
+        "that figure: hold it against what perfect probabilities would show of the same points."
+    )
+    return "\n".join(["## Calibration", "", said, "", *lines, _ALLOWED])
+
+
+def _calibration_line(name: str, of_slice: Mapping[str, Any]) -> str:
+    found, (low, high) = of_slice["quality"][ENSEMBLE]["ece"], of_slice["intervals"]["ece"]
+    expected, hardly_more = of_slice["ece_by_chance"]
+    return (
+        f"- {SLICE_TITLES[name]}: {_hundredths(found)}; spread of 95 % under resampling {_hundredths(low)} to "
+        f"{_hundredths(high)}. Perfect probabilities would show {_hundredths(expected)} by chance, and hardly more "
+        f"than {_hundredths(hardly_more)}."
+    )
+
+
+def _hundredths(share: float | None) -> str:
+    return number(None if share is None else 100.0 * share, 2)
 
 
 def _thresholds(manifest: Manifest, profit: Mapping[str, Any] | None) -> str:

@@ -73,6 +73,19 @@ def test_every_slices_figures_and_intervals_are_there(card: str):
         assert f"{of_slice['rows']:,} points" in card
 
 
+def test_the_calibration_error_and_what_chance_explains_of_it_are_in_the_same_unit():
+    of_slice = {
+        **REPORT.metrics["slices"]["all"],
+        "quality": {"ensemble": {"log_loss": 0.3, "roc_auc": 0.8, "pr_auc": 0.5, "ece": 0.0371}},
+        "intervals": {"log_loss": [0.2, 0.4], "roc_auc": [0.7, 0.9], "pr_auc": [0.4, 0.6], "ece": [0.0215, 0.0577]},
+        "ece_by_chance": [0.0241, 0.0402],
+    }
+    card = model_card(a_manifest(metrics={**REPORT.metrics, "slices": {"all": of_slice}}))
+
+    assert "- All points: 3.71; spread of 95 % under resampling 2.15 to 5.77. " in card
+    assert "would show 2.41 by chance, and hardly more than 4.02." in card
+
+
 def test_members_weights_and_the_threshold_are_there(card: str):
     for weight in DEFAULT_WEIGHTS.values():
         assert f"| {weight:.3f} | depth 5, rate 0.123 |" in card

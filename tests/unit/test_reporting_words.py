@@ -37,9 +37,11 @@ def test_news_is_good_or_bad_only_beyond_chance(metric: str, pair: tuple[float, 
 
 
 def test_a_better_bundle_that_passes_its_gates_may_serve(report: ReportData):
-    said = verdict(report)
+    passed = Gate("champion", True, "shown to be better")
+    said = verdict(replace(report, gates=[*report.gates, passed]))
 
-    assert said.may_serve
+    assert said.tone == "good"
+    assert said.badge.startswith("May be promoted")
     assert "better than the champion" in said.sentences[2]
     assert "6,000 decision points from 2026-01-20 to 2026-02-13" in said.sentences[0]
 
@@ -47,8 +49,23 @@ def test_a_better_bundle_that_passes_its_gates_may_serve(report: ReportData):
 def test_a_missed_gate_forbids_and_says_why(report: ReportData):
     said = verdict(replace(report, gates=[Gate("calibration", False, "0.09 is above 0.05")]))
 
-    assert not said.may_serve
+    assert said.tone == "bad"
     assert said.reasons == ["calibration: 0.09 is above 0.05"]
+
+
+def test_a_bundle_that_is_not_let_past_the_champion_must_not_be_promoted(report: ReportData):
+    said = verdict(replace(report, gates=[*report.gates, Gate("champion", False, "worse by 1.2 %")]))
+
+    assert said.tone == "bad"
+    assert said.reasons == ["champion: worse by 1.2 %"]
+
+
+def test_a_bundle_that_was_not_held_against_the_champion_has_only_passed_its_own_gates(report: ReportData):
+    said = verdict(report)
+
+    assert (said.tone, said.reasons) == ("open", [])
+    assert said.badge == "Own gates passed; not compared with the champion"
+    assert verdict(replace(report, champion_version=None)).tone == "good"
 
 
 def test_a_failed_leakage_check_comes_first_among_the_worries(report: ReportData):

@@ -15,10 +15,16 @@ _TITLES = {"roc_auc": "ROC AUC", "pr_auc": "PR-AUC", "log_loss": "log loss", "ec
 _DIGITS = {"roc_auc": 3, "pr_auc": 3, "log_loss": 4, "ece": 4}
 
 
-def quality_table(metrics: Mapping[str, Any], *, title: str) -> Group:
-    """The figures of `training.evaluation.evaluate`: a table for each slice, the ensemble with its intervals."""
+def quality_table(metrics: Mapping[str, Any], *, title: str, threshold: float | None = None) -> Group:
+    """The figures of `training.evaluation.evaluate`: a table for each slice, the ensemble with its intervals.
+
+    Args:
+        metrics: with `slices`.
+        title: what stands above.
+        threshold: at which accuracy was judged, where it is to be told.
+    """
     tables = [_slice_table(name, of_slice) for name, of_slice in metrics["slices"].items()]
-    return Group(Text(title, style="bold"), *tables, Text(_caption(metrics)))
+    return Group(Text(title, style="bold"), *tables, Text(_caption(metrics["slices"], threshold)))
 
 
 def _slice_table(name: str, of_slice: Mapping[str, Any]) -> Table:
@@ -36,11 +42,21 @@ def _slice_table(name: str, of_slice: Mapping[str, Any]) -> Table:
     return table
 
 
-def _caption(metrics: Mapping[str, Any]) -> str:
-    cart = metrics["slices"]["cart"]
+def _caption(slices: Mapping[str, Any], threshold: float | None) -> str:
+    """What has no column: one line, and one on how much of the calibration error chance explains."""
+    cart = slices["cart"]
     f1, bounds = _figure("roc_auc", cart["balanced_f1"]), _bounds("roc_auc", cart["balanced_f1_interval"])
-    accuracy = _figure("roc_auc", metrics["slices"]["all"]["accuracy"])
-    return f"accuracy at the threshold {accuracy}, F1 of carts at 1:1 {f1} ({bounds}); intervals resample users"
+    at = "the threshold of the best F1" if threshold is None else f"threshold {threshold:.3f}"
+    accuracy = _figure("roc_auc", slices["all"]["accuracy"])
+    lines = [f"accuracy {accuracy} at {at}; F1 of carts at 1:1 {f1} ({bounds}); intervals resample users"]
+    chance = [
+        f"{name} {_figure('ece', of_slice['ece_by_chance'][0])}"
+        for name, of_slice in slices.items()
+        if of_slice["rows"] and "ece_by_chance" in of_slice
+    ]
+    if chance:
+        lines.append(f"ECE that perfect probabilities would show by chance: {', '.join(chance)}")
+    return "\n".join(lines)
 
 
 def _bounds(metric: str, bounds: list[float | None]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.evaluation import BASE_RATE, DEFAULT_VOTE, ENSEMBLE
+from training.gates import CHAMPION as CHAMPION_GATE
 from training.gates import missed, sentence
 from training.reporting.content import CHAMPION, ReportData
 from training.reporting.difference_figures import tone
@@ -22,10 +23,14 @@ DRIFT = 0.15
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first lines of a report: sentences, whether it may serve (or why not), and worries in order of weight."""
+    """The first lines of a report: what it is, what is said of promotion and why, and worries in order of weight.
+
+    `tone` is "good" where all that there is to ask was asked and passed, "bad" where a gate was missed, else "open".
+    """
 
     sentences: Sequence[str]
-    may_serve: bool
+    tone: str
+    badge: str
     reasons: Sequence[str]
     worries: Sequence[str]
 
@@ -33,9 +38,17 @@ class Verdict:
 def verdict(report: ReportData) -> Verdict:
     """Put a run into words."""
     reasons = [sentence(gate) for gate in missed(report.gates)]
-    return Verdict(
-        [_what(report), _how_good(report.metrics["slices"]), *_compared(report)], not reasons, reasons, _worries(report)
-    )
+    sentences = [_what(report), _how_good(report.metrics["slices"]), *_compared(report)]
+    return Verdict(sentences, *_promotion(report), reasons, _worries(report))
+
+
+def _promotion(report: ReportData) -> tuple[str, str]:
+    """The badge's tone and words: green says no less than a promotion would ask."""
+    if missed(report.gates):
+        return "bad", "Must not be promoted yet"
+    if report.champion_version and all(gate.name != CHAMPION_GATE for gate in report.gates):
+        return "open", "Own gates passed; not compared with the champion"
+    return "good", "May be promoted: every gate that was asked is passed"
 
 
 def _what(report: ReportData) -> str:
