@@ -7,13 +7,19 @@ import pytest
 
 from common.feature_specs import NEVER_S, Spec
 from tests.drawn_report import data_of, drawn_report
+from training.evaluation import DEFAULT_VOTE
 from training.gates import Gate
 from training.leakage import Check
 from training.reporting import ReportData
+from training.reporting.data_figures import timeline_figure
 from training.reporting.difference_figures import difference_figure, tone
+from training.reporting.outcome_figures import cost_figure, winners_table
+from training.reporting.quality_tables import quality_tables
 from training.reporting.scales import scale_of
 from training.reporting.verdict import verdict
-from training.reporting.wording import bounds, compact, duration, number, percent
+from training.reporting.wording import DIGITS, bounds, compact, duration, number, percent
+
+NOTHING = [-1e-9, 2e-9]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,50 @@ def test_a_candidate_far_off_stands_at_the_rim_with_its_value(report: ReportData
 
     assert "triangle-left" in symbols
     assert f"−{-apart:.4f}" in [annotation["text"] for annotation in loss.layout["annotations"]]
+
+
+def test_a_difference_of_nothing_is_called_equal(report: ReportData):
+    slices = {
+        name: {**of_slice, "differences": {**of_slice["differences"], DEFAULT_VOTE: dict.fromkeys(DIGITS, NOTHING)}}
+        for name, of_slice in report.metrics["slices"].items()
+    }
+    rows = {row[0].text: row[1:] for row in quality_tables(slices)[0].rows}
+
+    assert [cell.small for cell in rows["Default weights"]] == ["equal"] * 4
+    assert all(cell.small.startswith("[") for cell in rows["Champion"])
+    said = verdict(replace(report, metrics={**report.metrics, "slices": slices}))
+    assert "equal to the default weights" in said.sentences[2]
+
+
+def test_the_rounds_of_a_trial_and_those_that_are_served_are_told_apart(report: ReportData):
+    params = {**report.params, "catboost": {"depth": 3, "rounds": 1_234}}
+    table = winners_table(report.trials, params, report.weights)
+    rounds = {row[0].text: row[table.columns.index("Rounds of the trial")] for row in table.rows}
+
+    assert (rounds["CatBoost"].text, rounds["CatBoost"].small) == ("20", "served 1,234")
+    assert rounds["XGBoost"].small == ""
+    assert table.rows[0][0].small == "depth 3"
+
+
+def test_milliseconds_stand_at_ticks_written_in_full(report: ReportData):
+    figure = cost_figure(report.trials)
+    assert figure is not None
+    shown = figure.panels[0].layout["xaxis"]
+    within = [
+        text for at, text in zip(shown["tickvals"], shown["ticktext"], strict=True) if at < 10 ** shown["range"][1]
+    ]
+
+    assert within[-3:] == ["0.01", "0.02", "0.05"]
+    assert 10 ** shown["range"][0] < 0.03 < 10 ** shown["range"][1]
+
+
+def test_days_with_few_points_have_no_share(report: ReportData):
+    rates = {"period_days": 1, "from": ["2026-01-05", "2026-01-06", "2026-01-07"]}
+    views, carts = {"points": [19, 20, 50], "bought": [1, 2, 3]}, {"points": [3, 19, 5], "bought": [1, 1, 1]}
+    found = timeline_figure({**report.data, "base_rates_over_time": {**rates, "view": views, "cart": carts}})
+
+    assert [panel.id for panel in found.panels] == ["rate-view", "points"]
+    assert [trace["y"] for trace in found.panels[0].traces][2] == [0.1, 0.06]
 
 
 def test_seconds_are_shown_as_people_count_them():

@@ -53,7 +53,8 @@ class ReportData:
     `metrics` are the manifest's: slices as `training.evaluation.evaluate` gives them. `data` is the manifest's data
     card. `held_out` is the untouched part and `chosen_on` what thresholds were chosen on, with the ensemble among its
     candidates. `threshold` is that of the judged vote; `served_threshold` and `weights` are those of the vote that is
-    served, `baseline_weights` what weights are learned from. `gates` are all that were asked.
+    served, `baseline_weights` what weights are learned from; `params` are those of the served members, with the
+    `rounds` that each has. `gates` are all that were asked.
     """
 
     version: str

@@ -10,10 +10,17 @@ from training.reporting.curves import wilson
 from training.reporting.figure import Cell, Figure, Key, Panel, Table, axis, line, listed, note
 from training.reporting.wording import SLICE_TITLES, day, percent
 
-_MARGIN = {"l": 64, "r": 18, "t": 18, "b": 8}
+_ROW_PX = 13
+_MARGIN = {"l": 64, "r": 18, "t": 18 + _ROW_PX, "b": 8}
 """The same for all panels, so that days stand above each other."""
 
 _BAND = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
+
+FEWEST_POINTS = 20
+"""The share of fewer points is anything: its band would be as high as the chart."""
+
+_CROWDED = 0.2
+"""Where a part takes less than this share of the time, names in one row would overlap on a small screen."""
 
 _KIND_COLOURS = {"view": "@view", "cart": "@cart"}
 
@@ -62,12 +69,14 @@ def timeline_figure(data: Mapping[str, Any]) -> Figure:
     rates = data["base_rates_over_time"]
     per = {1: "day", 7: "week"}.get(rates["period_days"], f"{rates['period_days']} days")
     kinds = [name for name in _KIND_COLOURS if any(rates[name]["points"])]
+    steady = [name for name in kinds if max(rates[name]["points"]) >= FEWEST_POINTS]
     backdrop = {"shapes": [*_parts(data), *_outages(data)], "margin": _MARGIN, "xaxis": _dates(rates)}
-    panels = [_rate_panel(name, rates, backdrop | {"annotations": _part_names(data)}) for name in kinds]
+    panels = [_rate_panel(name, rates, backdrop | {"annotations": _part_names(data)}) for name in steady]
     return Figure(
         f"How often was bought, by {per}",
         "The line is the share of decision points that were followed by a purchase, its band a 95 % interval. Shaded "
-        "are the parts of the log. A rate that drifts is what calibration has to follow, and where it must fail first.",
+        "are the parts of the log. A rate that drifts is what calibration has to follow, and where it must fail first. "
+        f"Where a {per} had fewer than {FEWEST_POINTS} points no share is drawn.",
         [*panels, _count_panel(rates, kinds, backdrop, per)],
         [
             *(Key(SLICE_TITLES[name], _KIND_COLOURS[name], "line") for name in kinds),
@@ -84,7 +93,7 @@ def _middles(rates: Mapping[str, Any]) -> list[str]:
 
 def _rate_panel(name: str, rates: Mapping[str, Any], backdrop: Mapping[str, Any]) -> Panel:
     points = np.array(rates[name]["points"], dtype=np.float64)
-    met = points > 0
+    met = points >= FEWEST_POINTS
     rate = np.array(rates[name]["bought"])[met] / points[met]
     low, high = wilson(rate, points[met])
     x = [middle for middle, has in zip(_middles(rates), met, strict=True) if has]
@@ -136,10 +145,22 @@ def _parts(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _part_names(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parts' names above the chart, every other one a row higher where there is too little room for one row."""
+    spans = {name: (_iso(part["from"]), _iso(part["to"])) for name, part in data.get("parts", {}).items()}
+    if not spans:
+        return []
+    whole = max(end for _, end in spans.values()) - min(start for start, _ in spans.values())
+    crowded = any(end - start < _CROWDED * whole for start, end in spans.values())
     return [
-        note(name, f"{middle:%Y-%m-%dT%H:%M}", 1.0, yref="paper", yanchor="bottom")
-        for name, part in data.get("parts", {}).items()
-        for middle in [_iso(part["from"]) + (_iso(part["to"]) - _iso(part["from"])) / 2]
+        note(
+            name,
+            f"{start + (end - start) / 2:%Y-%m-%dT%H:%M}",
+            1.0,
+            yref="paper",
+            yanchor="bottom",
+            yshift=_ROW_PX * (place % 2) * crowded,
+        )
+        for place, (name, (start, end)) in enumerate(spans.items())
     ]
 
 

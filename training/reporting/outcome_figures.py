@@ -10,6 +10,13 @@ from training.reporting.figure import COLOURS, Cell, Figure, Key, Panel, Table, 
 from training.reporting.trials import SYMBOLS, best_trial, by_kind, in_words, loss_range, numeric
 from training.reporting.wording import candidate_title, compact, duration, number
 
+_TICKS_MS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+
+_SERVED_ROUNDS = (
+    "Served rounds differ from those of the trial: they are chosen once more by later parts of the log, since more "
+    "examples carry more rounds."
+)
+
 
 def cost_figure(trials: Sequence[TrialRecord]) -> Figure | None:
     """Log loss against what a prediction costs; None where it was not measured."""
@@ -33,7 +40,7 @@ def cost_figure(trials: Sequence[TrialRecord]) -> Figure | None:
             for kind, of_kind in kinds.items()
         ]
         layout = {
-            "xaxis": axis("ms per call", type="log"),
+            "xaxis": _milliseconds([getattr(trial, f"latency_{rows}_ms") for trial in measured]),
             "yaxis": axis("log loss", range=list(shown)),
             "hovermode": "closest",
         }
@@ -46,6 +53,20 @@ def cost_figure(trials: Sequence[TrialRecord]) -> Figure | None:
         panels,
         [Key(candidate_title(kind), COLOURS[kind], "circle", kind, True) for kind in kinds],
         columns=2,
+    )
+
+
+def _milliseconds(taken: Sequence[float | None]) -> dict[str, Any]:
+    """A logarithmic axis whose ticks are whole numbers to read, with one at or beyond either end of the data."""
+    known = [ms for ms in taken if ms] or [1.0]
+    low = max((tick for tick in _TICKS_MS if tick <= min(known)), default=_TICKS_MS[0])
+    high = min((tick for tick in _TICKS_MS if tick >= max(known)), default=_TICKS_MS[-1])
+    return axis(
+        "ms per call, logarithmic",
+        type="log",
+        tickvals=list(_TICKS_MS),
+        ticktext=[f"{tick:g}" for tick in _TICKS_MS],
+        range=[float(np.log10(0.9 * min(low, *known))), float(np.log10(1.1 * max(high, *known)))],
     )
 
 
@@ -84,22 +105,39 @@ def weights_figure(weights: Mapping[str, float], baseline: Mapping[str, float]) 
 def winners_table(
     trials: Sequence[TrialRecord], params: Mapping[str, Mapping[str, Any]], weights: Mapping[str, float]
 ) -> Table:
-    """What the search found for each member."""
+    """What the search found for each member.
+
+    Args:
+        trials: of the search.
+        params: of each served member; what it has as `rounds` is told as the rounds that are served.
+        weights: of the votes.
+    """
     rows = []
     for kind, of_kind in by_kind(trials).items():
         best = best_trial(of_kind)
-        chosen = ", ".join(f"{name} {compact(value)}" for name, value in numeric(params.get(kind, {})).items())
+        of_member = numeric(params.get(kind, {}))
+        served = of_member.pop("rounds", None)
+        chosen = ", ".join(f"{name} {compact(value)}" for name, value in of_member.items())
         latency = f"{best.latency_1_ms:.2f} / {best.latency_32_ms:.2f}" if best and best.latency_32_ms else "–"
         rows.append(
             [
                 Cell(candidate_title(kind), chosen),
                 Cell(str(len(of_kind)), f"{sum(trial.status == 'pruned' for trial in of_kind)} pruned"),
                 Cell(number(best.log_loss if best else None, 4)),
-                Cell(f"{best.rounds:,}" if best else "–"),
+                Cell(f"{best.rounds:,}" if best else "–", f"served {served:,.0f}" if served is not None else ""),
                 Cell(latency),
                 Cell(duration(sum(trial.seconds for trial in of_kind))),
                 Cell(number(weights.get(kind, 0.0), 3)),
             ]
         )
-    columns = ("Member", "Trials", "Best log loss", "Rounds", "ms for 1 / 32 rows", "Time in trials", "Weight")
-    return Table("What was found", columns, rows)
+    columns = (
+        "Member",
+        "Trials",
+        "Best log loss",
+        "Rounds of the trial",
+        "ms for 1 / 32 rows",
+        "Time in trials",
+        "Weight",
+    )
+    told = any("rounds" in of_member for of_member in params.values())
+    return Table("What was found", columns, rows, _SERVED_ROUNDS if told else "")

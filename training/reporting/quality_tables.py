@@ -13,6 +13,7 @@ from training.reporting.wording import (
     bounds,
     candidate_title,
     in_order,
+    is_nothing,
     number,
     percent,
 )
@@ -58,4 +59,6 @@ def _cell(candidate: str, metric: str, of_slice: Mapping[str, Any]) -> Cell:
     if candidate == ENSEMBLE:
         return Cell(text, bounds(of_slice["intervals"][metric], digits))
     pair = of_slice["differences"][candidate][metric]
+    if is_nothing(pair, 4):
+        return Cell(text, "equal")
     return Cell(text, bounds(pair, 4, signed=True), tone(metric, pair))

@@ -9,7 +9,7 @@ from training.gates import CHAMPION as CHAMPION_GATE
 from training.gates import missed, sentence
 from training.reporting.content import CHAMPION, ReportData
 from training.reporting.difference_figures import tone
-from training.reporting.wording import best_member, bounds, candidate_title, day, number, percent
+from training.reporting.wording import best_member, bounds, candidate_title, day, is_nothing, number, percent
 
 TIGHT_ECE = 0.02
 """A slice whose probabilities are further off than this on average, and than chance explains, deserves a word."""
@@ -85,12 +85,14 @@ def _compared(report: ReportData) -> list[str]:
 
 def _against(name: str, differences: Mapping[str, Any], is_best_member: bool) -> str:
     pair = differences["log_loss"]
+    title = f"its best member, {candidate_title(name)}" if is_best_member else f"the {candidate_title(name).lower()}"
+    if is_nothing(pair, 4):
+        return f"equal to {title}"
     word = {
         "good": "better than",
         "bad": "worse than",
         "": "not told apart from",
     }[tone("log_loss", pair)]
-    title = f"its best member, {candidate_title(name)}" if is_best_member else f"the {candidate_title(name).lower()}"
     return f"{word} {title} {bounds(pair, 4, signed=True)}"
 
 

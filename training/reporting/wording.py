@@ -53,6 +53,11 @@ def bounds(pair: Sequence[float | None], digits: int, *, signed: bool = False) -
     return f"[{low}, {high}]"
 
 
+def is_nothing(pair: Sequence[float | None], digits: int) -> bool:
+    """Whether the interval of a difference is zero at both ends, as far as so many digits show."""
+    return all(bound is not None and round(bound, digits) == 0.0 for bound in pair)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of one as a percentage."""
     return "–" if share is None or not math.isfinite(share) else f"{share * 100:,.{digits}f} %".replace("-", "−")
