@@ -73,7 +73,7 @@ class ReadReport:
         raise EventLogError(
             f"{self.rows_rejected:,} of {self.rows_read:,} rows break the schema, "
             f"more than {max_quarantine_ratio:.2%}: {counts}",
-            remedy=f"Look at them in {self.quarantine}; mend the log, or allow a higher quarantine ratio",
+            remedy=f"Look at them in {self.quarantine}; mend the log, or allow more with --max-quarantine-ratio",
             reasons=self.reasons,
             quarantine=str(self.quarantine),
         )

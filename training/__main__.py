@@ -3,7 +3,16 @@
 import sys
 
 from common.guardian import guarded
-from training.cli import main
+
+
+def work() -> int:
+    """Run the command; what it imports takes a while, and Ctrl-C meanwhile is no error."""
+    try:
+        from training.cli import main
+    except KeyboardInterrupt:
+        return 130
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(guarded(main, tell_once=True))
+    sys.exit(guarded(work, tell_once=True))

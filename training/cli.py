@@ -6,32 +6,31 @@ What a command needs is imported when it runs: Ray must find its environment set
 import argparse
 import errno
 import importlib
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.errors import CartcastError
 from training import simulate
+from training.arguments import add_horizon, add_log_arguments, add_search_arguments
+from training.interruption import EXIT_CODE, Interruption, remembered
 
-INTERRUPTED = 130
 TRIALS, TIME_BUDGET_S = 16, 300.0
 """Of `train`: what a search is given by somebody who came to train."""
 
 ENSURE_TRIALS, ENSURE_TIME_BUDGET_S = 4, 30.0
 """Of `ensure`: somebody wants to see it serve; the defaults are good, and are tried first."""
-SEED = 7
-HALF_LIFE_DAYS = 45.0
-MARGIN, CONTACT_COST, CAUSED_SHARE = 1.0, 0.1, 1.0
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+_SEARCH_KEPT = "interrupted: what a search has found so far is kept; the same command with --resume goes on with it"
+_BEGINS_AGAIN = "interrupted: the same command begins again"
 _DISK_REMEDY = "Make room, or set CARTCAST_STATE_DIR and TMPDIR to another place; --resume goes on with a search"
 
 _EXAMPLES = """examples:
   python -m training simulate --out shop.parquet --truth shop-truth.parquet
   python -m training train --events logs/ --promote
   python -m training list
-  python -m training evaluate --events next-month.parquet --version champion challenger
+  python -m training evaluate --events logs/ next-month.parquet --version champion challenger
   python -m training promote 7
   python -m training rollback
 
@@ -43,20 +42,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code. 2 with one line on stderr for every error that is ours."""
     try:
         given = _parser().parse_args(arguments)
-        given.run(given)
     except SystemExit as stop:  # after --help or wrong arguments, which argparse has explained
         return int(stop.code or 0)
+    try:
+        with remembered() as interruption:
+            return _run(given, interruption)
+    except KeyboardInterrupt:  # a moment before or after
+        return EXIT_CODE
+
+
+def _run(given: argparse.Namespace, interruption: Interruption) -> int:
+    try:
+        given.run(given)
     except CartcastError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+    except KeyboardInterrupt:
+        return _interrupted(given, interruption)
+    except Exception as error:
+        if interruption.received:  # a library that was interrupted half way raises what it likes
+            return _interrupted(given, interruption)
+        if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
             raise
         print(f"error: {error.strerror}: {error.filename or 'the state directory'}. {_DISK_REMEDY}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return 0
+
+
+def _interrupted(given: argparse.Namespace, interruption: Interruption) -> int:
+    """Say what is kept, unless the search took Ctrl-C for itself, and has said it."""
+    interruption.settle()
+    if interruption.received:
+        print(given.interrupted, file=sys.stderr)
+    return EXIT_CODE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(interrupted="interrupted")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_simulate(commands)
@@ -84,9 +103,9 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "it on everything, and register the bundle as challenger. A report is written below state/reports.",
         epilog=_TRAIN_EXAMPLES,
     )
-    _add_log_arguments(train)
-    _add_horizon(train)
-    _add_search_arguments(train, trials=TRIALS, time_budget_s=TIME_BUDGET_S)
+    add_log_arguments(train)
+    add_horizon(train)
+    add_search_arguments(train, trials=TRIALS, time_budget_s=TIME_BUDGET_S)
     train.add_argument(
         "--truth", type=Path, metavar="PATH", help="true probabilities of a simulated shop, to be judged beside"
     )
@@ -99,7 +118,7 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="make it the champion if it passes the gates: better than the base rates, calibrated, fast enough, and "
         "not more than 1 %% worse than the champion on points that neither has learned",
     )
-    train.set_defaults(run=_command("train"))
+    train.set_defaults(run=_command("train", "starting"), interrupted=_SEARCH_KEPT)
 
 
 _TRAIN_EXAMPLES = """examples:
@@ -111,86 +130,6 @@ _TRAIN_EXAMPLES = """examples:
 Ctrl-C during the search keeps what it found: the same command with --resume goes on, and with --resume
 --time-budget-s 0 it goes on to the final fits with the best so far. Refused by a gate? The last line says which, by
 how much, and what to do; docs/promotion.md has the reasons."""
-
-
-def _add_log_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument(
-        "--events",
-        type=Path,
-        nargs="+",
-        required=required,
-        metavar="PATH",
-        help="event logs: Parquet, CSV or CSV.gz files, or directories of them",
-    )
-    parser.add_argument(
-        "--max-quarantine-ratio",
-        type=_share,
-        default=0.01,
-        metavar="SHARE",
-        help="refuse a log of which more rows than this share break the schema (default: %(default)s)",
-    )
-    parser.add_argument("--address", help="a running Ray cluster, also RAY_ADDRESS; a new local one if not given")
-
-
-def _add_horizon(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--label-horizon-h",
-        type=_positive,
-        default=24.0,
-        metavar="H",
-        help="a purchase within so many hours is what is predicted (default: %(default)s)",
-    )
-
-
-def _add_search_arguments(parser: argparse.ArgumentParser, *, trials: int, time_budget_s: float) -> None:
-    parser.add_argument(
-        "--trials", type=_at_least_one, default=trials, metavar="N", help="trials of each model (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--time-budget-s",
-        type=_not_negative,
-        default=time_budget_s,
-        metavar="S",
-        help="seconds after which the search ends with the best so far (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=SEED, metavar="N", help="of the searches and the fits (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--latency-budget-ms",
-        type=_positive,
-        metavar="MS",
-        help="what a member may take for 32 rows on one thread; slower trials cannot win (default: no limit)",
-    )
-    parser.add_argument(
-        "--half-life-days",
-        type=_not_negative,
-        default=HALF_LIFE_DAYS,
-        metavar="DAYS",
-        help="points weigh half as much when they are so much older; 0: all weigh the same (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--margin",
-        type=_positive,
-        default=MARGIN,
-        metavar="MONEY",
-        help="what a purchase earns, for the threshold by profit (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--contact-cost",
-        type=_not_negative,
-        default=CONTACT_COST,
-        metavar="MONEY",
-        help="what it costs to contact a shopper, in the same currency (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--caused-share",
-        type=_part,
-        default=CAUSED_SHARE,
-        metavar="SHARE",
-        help="the share of the purchases after a contact that would not have been without it; only an experiment can "
-        "tell, and 1 is the most there can be (default: %(default)s)",
-    )
 
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -210,10 +149,10 @@ def _add_ensure(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "they hold, so that a moved or touched one is the same and an edited one is not. A new one takes over if it "
         "passes its own gates; a champion of another log has no say.",
     )
-    _add_log_arguments(ensure, required=False)
-    _add_horizon(ensure)
-    _add_search_arguments(ensure, trials=ENSURE_TRIALS, time_budget_s=ENSURE_TIME_BUDGET_S)
-    ensure.set_defaults(run=_command("ensure"))
+    add_log_arguments(ensure, required=False)
+    add_horizon(ensure)
+    add_search_arguments(ensure, trials=ENSURE_TRIALS, time_budget_s=ENSURE_TIME_BUDGET_S)
+    ensure.set_defaults(run=_command("ensure", "starting"), interrupted=_BEGINS_AGAIN)
 
 
 def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -222,12 +161,14 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="judge registered bundles by a log",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Replay a log and print a bundle's figures on its labelled points that the bundle has not\n"
-        "learned, with 95 % intervals. Several versions are also compared on the points that all were judged by.",
+        "learned, with 95 % intervals. Several versions are also compared on the points that all were judged by.\n\n"
+        "Give the log before it too: shoppers' histories begin with the first event given. Points of it that a\n"
+        "bundle has learned are left out all the same.",
         epilog="examples:\n"
-        "  evaluate --events next-month.parquet                          the champion\n"
-        "  evaluate --events next-month.parquet --version champion challenger   paired: who is better, and how surely",
+        "  evaluate --events this-month.parquet next-month.parquet     the champion, by what it has not learned\n"
+        "  evaluate --events logs/ --version champion challenger       paired: who is better, and how surely",
     )
-    _add_log_arguments(evaluate)
+    add_log_arguments(evaluate)
     evaluate.add_argument(
         "--version",
         nargs="+",
@@ -242,7 +183,7 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     evaluate.add_argument("--truth", type=Path, metavar="PATH", help="true probabilities of a simulated shop")
     evaluate.add_argument("--json", type=Path, metavar="PATH", help="write the figures here, too")
-    evaluate.set_defaults(run=_command("evaluate"))
+    evaluate.set_defaults(run=_command("evaluate", "starting"))
 
 
 def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -257,13 +198,13 @@ def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.Argume
     promote.add_argument(
         "--force", action="store_true", help="even if it misses a gate; the registry keeps which (tag forced_past)"
     )
-    promote.set_defaults(run=_command("promote"))
+    promote.set_defaults(run=_registry_command("promote"))
     rollback = commands.add_parser(
         "rollback",
         help="make the previous champion the champion again",
         description="The champion before becomes the champion again; done twice, it is undone. Asks no gates.",
     )
-    rollback.set_defaults(run=_command("rollback"))
+    rollback.set_defaults(run=_registry_command("rollback"))
     listing = commands.add_parser(
         "list",
         help="show the registered bundles, newest first",
@@ -271,46 +212,20 @@ def _add_registry_commands(commands: "argparse._SubParsersAction[argparse.Argume
         "part before it learned that, and the gates that it missed.",
     )
     listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    listing.set_defaults(run=_command("list_versions"))
+    listing.set_defaults(run=_registry_command("list_versions"))
 
 
-def _command(name: str) -> Callable[[argparse.Namespace], None]:
+def _command(name: str, saying: str = "") -> Callable[[argparse.Namespace], None]:
+    """The function of that name; its imports take seconds, so something is said first."""
+
     def run(given: argparse.Namespace) -> None:
+        if saying:
+            print(f"{saying} ...", file=sys.stderr, flush=True)
         importlib.import_module("training.commands").__dict__[name](given)
 
     return run
 
 
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0.0 <= number <= 1.0:
-        raise argparse.ArgumentTypeError("it must be from 0 to 1")
-    return number
-
-
-def _part(text: str) -> float:
-    number = float(text)
-    if not 0.0 < number <= 1.0:
-        raise argparse.ArgumentTypeError("it must be above 0 and at most 1")
-    return number
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0.0 < number < math.inf:
-        raise argparse.ArgumentTypeError("it must be above 0")
-    return number
-
-
-def _not_negative(text: str) -> float:
-    number = float(text)
-    if not 0.0 <= number < math.inf:
-        raise argparse.ArgumentTypeError("it must not be negative")
-    return number
+def _registry_command(name: str) -> Callable[[argparse.Namespace], None]:
+    """The same for a command that is quick, and often asked by a script."""
+    return _command(name, "asking the registry" if sys.stderr.isatty() else "")

@@ -19,8 +19,6 @@ from common.log_files import plan_parts
 from training.cluster import prepare, ray_cluster
 from training.found import SearchSettings
 from training.progress import Progress
-from training.shop.traffic import Plan
-from training.simulate import DEFAULT_START, simulate
 from training.sources import same_log, sources_of
 from training.state import State
 
@@ -64,24 +62,33 @@ def evaluate(given: argparse.Namespace) -> None:
     state.make()
     prepare(given.address, state.ray_token)
     plan_parts(given.events)
-    bundles = [_registered_bundle(state, name) for name in given.version]
-    from training.reporting.table import quality_table
-    from training.review import side_by_side, side_by_side_table, title
-
-    console = Console(highlight=False)
-    with ray_cluster(given.address):
-        reviews = [_review(bundle, given, state) for bundle in bundles]
-    for of in reviews:
-        console.print(quality_table(of.metrics, title=title(of)))
-    figures: dict[str, Any] = {"include_learned": given.include_learned}
-    if len(reviews) == 1:
-        figures |= {"version": reviews[0].version, **reviews[0].metrics}
-    else:
-        compared = side_by_side(reviews)
-        console.print(side_by_side_table(compared))
-        figures |= {"versions": {of.version: of.metrics for of in reviews}, "side_by_side": compared}
+    progress = Progress(_console())
+    with progress.stage("open registry"):
+        bundles = [_registered_bundle(state, name) for name in given.version]
+    with ExitStack() as stack:
+        _start_ray(stack, given.address, progress)
+        reviews = [_review(bundle, called, given, state, progress) for bundle, called in bundles]
+    figures = {"include_learned": given.include_learned, **_shown(reviews)}
     if given.json is not None:
         given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def _shown(reviews: "Sequence[Review]") -> dict[str, Any]:
+    """Print reviews, how they compare first; gives the figures as a script reads them."""
+    from training.reporting.table import quality_table
+    from training.review import side_by_side, side_by_side_table, title, verdicts
+
+    console = Console(highlight=False)
+    compared = side_by_side(reviews) if len(reviews) > 1 else []
+    if compared:
+        for verdict in verdicts(compared):
+            console.print(verdict, style="bold", soft_wrap=True)
+        console.print(side_by_side_table(compared))
+    for of in reviews:
+        console.print(quality_table(of.metrics, title=title(of)))
+    if not compared:
+        return {"version": reviews[0].version, **reviews[0].metrics}
+    return {"versions": {of.version: of.metrics for of in reviews}, "side_by_side": compared}
 
 
 def promote(given: argparse.Namespace) -> None:
@@ -89,9 +96,14 @@ def promote(given: argparse.Namespace) -> None:
     from training.promotion import promote_registered
     from training.registry import Registry
 
-    promoted, note = promote_registered(Registry(State.from_environment()), given.version, force=given.force)
+    registry = Registry(State.from_environment())
+    before = registry.champion()
+    if before is not None and registry.find(given.version).number == before.number:
+        print(f"{before.version} is the champion already")
+        return
+    promoted, note = promote_registered(registry, given.version, force=given.force)
     print(note)
-    print(f"champion is now {promoted.version}")
+    print(_succession(promoted, before))
 
 
 def rollback(_given: argparse.Namespace) -> None:
@@ -99,10 +111,20 @@ def rollback(_given: argparse.Namespace) -> None:
     from training.registry import PREVIOUS, Registry
 
     registry = Registry(State.from_environment())
+    before = registry.champion()
     previous = next((entry for entry in registry.versions() if PREVIOUS in entry.aliases), None)
     if previous is not None:
         open_bundle(registry.fetch(previous), feature_schema=SCHEMA_HASH)
-    print(f"champion is now {registry.rollback().version}")
+    print(_succession(registry.rollback(), before))
+
+
+def _succession(promoted: "Registered", before: "Registered | None") -> str:
+    """Who serves now and who did, and that a service learns of it only when it starts."""
+    former = "there was none before" if before is None else f"before it was {before.version}"
+    return (
+        f"champion is now {promoted.version}; {former}\n"
+        "a service that is running must be restarted to serve it: python -m deployments serve"
+    )
 
 
 def list_versions(given: argparse.Namespace) -> None:
@@ -119,11 +141,10 @@ def list_versions(given: argparse.Namespace) -> None:
         print("no versions yet; train one with: make run")
 
 
-def _review(bundle: Bundle, given: argparse.Namespace, state: State) -> "Review":
+def _review(bundle: Bundle, called: str, given: argparse.Namespace, state: State, progress: Progress) -> "Review":
     from training.log import read_log
     from training.review import review
 
-    progress = Progress(_console())
     log = read_log(
         given.events,
         state=state,
@@ -134,7 +155,7 @@ def _review(bundle: Bundle, given: argparse.Namespace, state: State) -> "Review"
         now_us=now_us(),
     )
     with progress.stage(f"evaluate {bundle.version}"):
-        return review(bundle, log.examples, given.truth, include_learned=given.include_learned)
+        return review(bundle, log.examples, given.truth, called=called, include_learned=given.include_learned)
 
 
 def _train(
@@ -169,10 +190,16 @@ def _train(
     )
     progress = Progress(_console())
     with ExitStack() as stack:
-        with progress.stage("start Ray") as stage:
-            cpus = stack.enter_context(ray_cluster(given.address))
-            stage.note(f"{cpus} CPUs")
+        cpus = _start_ray(stack, given.address, progress)
         return run(options, state=state, cpus=cpus, progress=progress, clock=now_us)
+
+
+def _start_ray(stack: ExitStack, address: str | None, progress: Progress) -> int:
+    """The number of CPUs of a Ray that runs until `stack` is left."""
+    with progress.stage("start Ray") as stage:
+        cpus = stack.enter_context(ray_cluster(address))
+        stage.note(f"{cpus} CPUs")
+    return cpus
 
 
 def _learned(champion: Bundle, events: Sequence[Path], given: argparse.Namespace) -> bool:
@@ -212,17 +239,23 @@ def _usable_champion(state: State, console: Console, *, may_replace: bool) -> Bu
         ) from error
 
 
-def _registered_bundle(state: State, name: str) -> Bundle:
+def _registered_bundle(state: State, name: str) -> tuple[Bundle, str]:
+    """A version's bundle, and what the registry calls it: its aliases and its number."""
     from training.registry import Registry
 
     registry = Registry(state)
-    return open_bundle(registry.fetch(registry.find(name)), feature_schema=SCHEMA_HASH)
+    entry = registry.find(name)
+    called = ", ".join([*entry.aliases, f"no {entry.number}"])
+    return open_bundle(registry.fetch(entry), feature_schema=SCHEMA_HASH), called
 
 
 def _simulate(events: Path, truth: Path, *, seed: int, console: Console) -> None:
     if events.is_file() and truth.is_file():
         console.print(f"the simulated shop is there: {events}")
         return
+    from training.shop.traffic import Plan
+    from training.simulate import DEFAULT_START, simulate
+
     events.parent.mkdir(parents=True, exist_ok=True)
     plan = Plan(events=SHOP_EVENTS, seed=seed, start_us=from_datetime(DEFAULT_START))
     written = simulate(plan, events, truth, console=console)

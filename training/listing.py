@@ -1,15 +1,18 @@
 """What `list` shows of each version of the registry."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
 
 from common.clock import to_iso
+from training.gates import CALIBRATION, CHAMPION, LATENCY, LOG_LOSS, SCHEMA
 from training.registry import Registered
 from training.version_tags import FORCED
 
+GATES = (LOG_LOSS, CALIBRATION, LATENCY, SCHEMA, CHAMPION)
 _COLUMNS = ("no", "version", "registered", "aliases", "learned", "log loss [95 %]", "ROC AUC", "ECE", "gates missed")
 
 
@@ -45,7 +48,7 @@ def _cells(record: Mapping[str, Any]) -> list[str]:
     learned, bounds = record["learned"], record["log_loss_interval"]
     days = f"{learned['from'][:10]} to {learned['to'][:10]}" if learned["from"] and learned["to"] else "-"
     loss = _number(record, "log_loss") + (f" [{bounds[0]:.4f}, {bounds[1]:.4f}]" if bounds else "")
-    forced = " (forced)" if record["forced_past"] else ""
+    forced = _forced(record["forced_past"])
     return [
         record["number"],
         record["version"],
@@ -55,7 +58,7 @@ def _cells(record: Mapping[str, Any]) -> list[str]:
         loss,
         _number(record, "roc_auc"),
         _number(record, "ece"),
-        _gates(record["missed_gates"]) + forced,
+        _gates(record["missed_gates"]) + (f"; forced past {forced}" if forced else ""),
     ]
 
 
@@ -63,6 +66,12 @@ def _gates(sentences: list[str] | None) -> str:
     if sentences is None:
         return "-"
     return ", ".join(dict.fromkeys(sentence.partition(":")[0] for sentence in sentences)) or "none"
+
+
+def _forced(sentences: str | None) -> str:
+    """The names of the gates that a version was promoted past; their sentences hold semicolons of their own."""
+    found = re.findall(rf"(?:^|; )({'|'.join(GATES)}): ", sentences or "")
+    return ", ".join(dict.fromkeys(found)) or (sentences or "")
 
 
 def _interval(tags: Mapping[str, str]) -> list[float] | None:

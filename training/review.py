@@ -13,7 +13,7 @@ from common.bundle import Bundle
 from common.clock import SECOND_US, to_iso
 from common.errors import InputError
 from common.holdout import Holdout, of_points
-from training.comparison import difference
+from training.comparison import MARGIN, Verdict, difference
 from training.evaluation import ENSEMBLE, evaluate
 from training.examples import Examples
 from training.judgement import candidates_of, points_of
@@ -23,14 +23,18 @@ from training.promotion import learned_to_us
 
 @dataclass(frozen=True)
 class Review:
-    """A bundle's figures on a log, in the form of its manifest's metrics, and what it said of each judged point."""
+    """A bundle's figures on a log, in the form of its manifest's metrics, and what it said of each judged point.
+
+    `called` is what the registry calls it: `champion, no 7`.
+    """
 
     version: str
+    called: str
     metrics: dict[str, Any]
     said: Holdout
 
 
-def review(bundle: Bundle, examples: Examples, truth: Path | None, *, include_learned: bool) -> Review:
+def review(bundle: Bundle, examples: Examples, truth: Path | None, *, called: str, include_learned: bool) -> Review:
     """Judge a bundle.
 
     A label that it learned can be about purchases up to one horizon after its point, so points count from one horizon
@@ -40,6 +44,7 @@ def review(bundle: Bundle, examples: Examples, truth: Path | None, *, include_le
         bundle: what is judged.
         examples: a log's, made with the bundle's catalog and label horizon.
         truth: a file of true probabilities, if there is one.
+        called: what the registry calls the bundle.
         include_learned: judge points that it has learned, too: figures that flatter.
 
     Raises:
@@ -78,7 +83,7 @@ def review(bundle: Bundle, examples: Examples, truth: Path | None, *, include_le
     }
     points = examples.table(["user", "session", "product", "kind", "as_of_us"], rows)
     said = of_points(points, examples.y[rows], candidates[ENSEMBLE], of_members)
-    return Review(bundle.version, metrics, said)
+    return Review(bundle.version, called, metrics, said)
 
 
 def side_by_side(reviews: Sequence[Review]) -> list[Mapping[str, Any]]:
@@ -91,33 +96,63 @@ def side_by_side(reviews: Sequence[Review]) -> list[Mapping[str, Any]]:
         rows.append(
             {
                 "version": of.version,
+                "called": of.called,
                 "points": len(shared),
                 "log_loss": found.ours if found else None,
                 "difference": found.ours - found.theirs if found else None,
                 "interval": found.interval if found else None,
+                "verdict": found.verdict().value if found else Verdict.IMPOSSIBLE.value,
             }
         )
     return rows
+
+
+_NO_HISTORY = (
+    "the log begins after what it learned, so shoppers' histories are empty at first, which costs it: give the log "
+    "before it too (what it has learned of that is left out)"
+)
 
 
 def title(of: Review) -> str:
     """What the figures of a review are worth, above its table."""
     points = of.metrics["points"]
     span = f"{points['from'][:16].replace('T', ' ')} to {points['to'][:16].replace('T', ' ')}"
-    judged = f"{of.version} on {points['judged']:,} points from {span}"
+    judged = f"{of.version} ({of.called}) on {points['judged']:,} points from {span}"
     if points["learned"]:
         return f"{judged}: IT HAS LEARNED {points['learned']:,} OF THEM, so these figures flatter it"
-    left_out = f"; {points['left_out']:,} earlier ones are left out" if points["left_out"] else ""
-    return f"{judged}, none of which it has learned{left_out}"
+    left_out = f"{points['left_out']:,} earlier ones are left out" if points["left_out"] else _NO_HISTORY
+    return f"{judged}, none of which it has learned; {left_out}"
+
+
+def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each bundle but the first: whether it is better than that one, and how surely."""
+    return [_verdict(row, rows[0]) for row in rows[1:]]
+
+
+def _verdict(row: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    ours, theirs = (f"{of['version']} ({of['called']})" for of in (row, first))
+    if row["difference"] is None:
+        return f"{ours} cannot be compared with {theirs}: there is no point that both were judged by"
+    low, high = row["interval"]
+    found = f"log loss {row['difference']:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, {row['points']:,} points"
+    return f"{ours} is {_SAID[row['verdict']]} {theirs}: {found}"
+
+
+_SAID = {
+    Verdict.BETTER: "better than",
+    Verdict.NOT_WORSE: f"not more than {MARGIN * 100:g} % worse than",
+    Verdict.WORSE: "worse than",
+    Verdict.UNCLEAR: "too near to tell from",
+}
 
 
 def side_by_side_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """`side_by_side` for people."""
+    """`side_by_side` for people; where it is narrow cells are folded, never cut."""
     table = Table(title=f"on the {rows[0]['points']:,} points that all were judged by", title_justify="left", box=None)
-    for column in ("version", "log loss", "difference to the first", "95 % interval"):
-        table.add_column(column)
+    for column in ("version", "called", "log loss", "less the first's", "95 % interval"):
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(row["version"], *_cells(row))
+        table.add_row(row["version"], row["called"], *_cells(row))
     return table
 
 

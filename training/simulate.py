@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from common.clock import from_datetime
 from common.errors import ConfigError
+from training.arguments import at_least_one, whole
 from training.shop.batch import Batch
 from training.shop.traffic import Plan, batches, world_of
 from training.shop.write import Written, write
@@ -34,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--events",
-        type=int,
+        type=at_least_one,
         default=100_000,
         metavar="N",
         help="about how many events (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=7, metavar="N", help="the same seed gives the same log (default: %(default)s)"
+        "--seed", type=whole, default=7, metavar="N", help="the same seed gives the same log (default: %(default)s)"
     )
     parser.add_argument(
         "--start",
@@ -50,10 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"first day of the log, UTC (default: {DEFAULT_START:%Y-%m-%d})",
     )
     parser.add_argument(
-        "--days", type=int, default=60, metavar="N", help="days of traffic; more events mean more shoppers, not days"
+        "--days",
+        type=at_least_one,
+        default=60,
+        metavar="N",
+        help="days of traffic; more events mean more shoppers, not days (default: %(default)s)",
     )
     parser.add_argument(
-        "--products", type=int, default=400, metavar="N", help="products on sale (default: %(default)s)"
+        "--products", type=at_least_one, default=400, metavar="N", help="products on sale (default: %(default)s)"
     )
 
 
@@ -68,9 +74,9 @@ def run(args: argparse.Namespace) -> None:
     )
     console = Console(stderr=True, highlight=False)
     written = simulate(plan, args.out, args.truth, console=console)
-    console.print(f"{written.events:,} events in {args.out}")
+    console.print(f"{written.events:,} events {span_of(args.out)} in {args.out}", soft_wrap=True)
     if args.truth is not None:
-        console.print(f"{written.points:,} decision points with their true probability in {args.truth}")
+        console.print(f"{written.points:,} decision points with their true probability in {args.truth}", soft_wrap=True)
 
 
 def simulate(plan: Plan, log: Path, truth: Path | None = None, *, console: Console | None = None) -> Written:
@@ -96,6 +102,14 @@ def simulate(plan: Plan, log: Path, truth: Path | None = None, *, console: Conso
     return written
 
 
+def span_of(log: Path) -> str:
+    """From when to when a written log goes, in words."""
+    about = pq.read_metadata(log)
+    times = [about.row_group(number).column(0).statistics for number in range(about.num_row_groups)]
+    first, last = min(of.min for of in times), max(of.max for of in times)
+    return f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
 def _require_places(paths: list[Path]) -> None:
     for path in paths:
         if not path.parent.is_dir():
@@ -108,8 +122,9 @@ def _require_places(paths: list[Path]) -> None:
 
 @contextlib.contextmanager
 def _shown(total: int, simulated: Iterable[Batch], console: Console | None) -> Iterator[Iterable[Batch]]:
+    told = console is not None and console.is_terminal  # elsewhere the bar would be an empty line
     columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.completed:,.0f} events"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=console is None, transient=True) as progress:
+    with Progress(*columns, console=console, disable=not told, transient=True) as progress:
         task = progress.add_task("", total=total)
 
         def counted() -> Iterator[Batch]:

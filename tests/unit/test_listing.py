@@ -1,5 +1,7 @@
 """What `list` shows of the versions of a registry."""
 
+import dataclasses
+
 from rich.console import Console
 
 from training.listing import records, table
@@ -27,7 +29,12 @@ def shown(*versions: Registered) -> list[str]:
 
 def test_a_version_shows_what_it_learned_its_interval_and_the_gates_it_missed():
     _, line, bare = shown(FULL, BARE)
-    for text in ("champion", "2016-08-01 to 2016-09-30", "0.2861 [0.2712, 0.3011]", "calibration, log loss (forced)"):
+    for text in (
+        "champion",
+        "2016-08-01 to 2016-09-30",
+        "0.2861 [0.2712, 0.3011]",
+        "calibration, log loss; forced past calibration",
+    ):
         assert text in line
     assert bare.split()[-5:] == ["-"] * 5
 
@@ -39,3 +46,10 @@ def test_a_script_reads_the_same():
     assert len(record["missed_gates"]) == 3
     assert record["forced_past"] == TAGS["forced_past"]
     assert (record["log_loss"], record["aliases"]) == (0.2861, ["champion"])
+
+
+def test_a_version_forced_past_the_champion_alone_says_so():
+    forced = "champion: 0.9 % worse; at most 2.1 %; log loss: 0.3 over all points; 95 % interval -0.1 to +0.2"
+    tags = {**TAGS, "missed_gates": "[]", "forced_past": forced}
+    _, line = shown(dataclasses.replace(FULL, tags=tags))
+    assert line.rstrip().endswith("none; forced past champion, log loss")

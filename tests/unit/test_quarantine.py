@@ -97,7 +97,8 @@ def test_too_many_bad_rows_are_told_by_reason_with_where_they_are(tmp_path):
 
     assert str(refused.value) == (
         "2 of 3 rows break the schema, more than 1.00%: unknown_event_type 1, bad_price 1. "
-        f"Look at them in {tmp_path / 'rejected.parquet'}; mend the log, or allow a higher quarantine ratio"
+        f"Look at them in {tmp_path / 'rejected.parquet'}; mend the log, or allow more with "
+        "--max-quarantine-ratio"
     )
     assert refused.value.details["reasons"] == {"unknown_event_type": 1, "bad_price": 1}
 

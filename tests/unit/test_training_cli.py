@@ -1,5 +1,8 @@
 """The command line of training, as far as it needs neither Ray nor a registry."""
 
+import importlib
+import signal
+import types
 from contextlib import nullcontext
 
 import pytest
@@ -31,11 +34,14 @@ def test_a_missing_log_is_one_line_and_exit_code_2(command, tmp_path, capfd):
         (["train", "--events", "x", "--trials", "0"], "at least 1"),
         (["train", "--events", "x", "--label-horizon-h", "0"], "above 0"),
         (["train", "--events", "x", "--max-quarantine-ratio", "2"], "from 0 to 1"),
-        (["train", "--events", "x", "--time-budget-s", "-1"], "not be negative"),
+        (["train", "--events", "x", "--time-budget-s", "-1"], "a number of 0 or more"),
         (["train", "--events", "x", "--latency-budget-ms", "0"], "above 0"),
-        (["train", "--events", "x", "--half-life-days", "-1"], "not be negative"),
+        (["train", "--events", "x", "--half-life-days", "-1"], "a number of 0 or more"),
         (["train", "--events", "x", "--margin", "0"], "above 0"),
-        (["ensure", "--contact-cost", "-0.1"], "not be negative"),
+        (["ensure", "--contact-cost", "-0.1"], "a number of 0 or more"),
+        (["train", "--events", "x", "--margin", "abc"], "--margin: it must be a number above 0, not 'abc'"),
+        (["train", "--events", "x", "--seed", "1.5"], "--seed: it must be a whole number, not '1.5'"),
+        (["simulate", "--out", "x", "--days", "soon"], "--days: it must be a whole number of at least 1, not 'soon'"),
         (["promote"], "version"),
         (["nonsense"], "invalid choice"),
     ],
@@ -71,10 +77,56 @@ def test_what_train_is_asked_reaches_the_run(tmp_path, monkeypatch):
     assert [source["path"] for source in first.sources] == [str(log.resolve())]
 
 
-def test_a_simulated_log_is_written_where_it_was_asked_for(tmp_path):
+def test_a_simulated_log_is_written_where_it_was_asked_for_and_told_in_one_line(tmp_path, capfd):
     arguments = ["simulate", "--out", str(tmp_path / "log.parquet"), "--events", "1000", "--days", "5"]
     assert main(arguments) == 0
     assert (tmp_path / "log.parquet").stat().st_size > 0
+    (told,) = capfd.readouterr().err.splitlines()
+    assert "events from 2026-01-05 00:" in told
+    assert "to 2026-01-09 23:" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "--events", "x"], "interrupted: what a search has found so far is kept"),
+        (["ensure"], "interrupted: the same command begins again"),
+        (["list"], "interrupted"),
+    ],
+)
+def test_an_interrupted_command_says_what_is_kept_and_ends_with_130(arguments, told, monkeypatch, capfd):
+    monkeypatch.setattr(importlib, "import_module", lambda _name: signal.raise_signal(signal.SIGINT))
+    assert main(arguments) == 130
+    assert capfd.readouterr().err.splitlines()[-1].startswith(told)
+
+
+def test_a_library_that_makes_another_error_of_an_interrupt_leaves_no_traceback(monkeypatch, capfd):
+    def importing(_name: str) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("half a module") from None
+
+    monkeypatch.setattr(importlib, "import_module", importing)
+    assert main(["list"]) == 130
+    assert capfd.readouterr().err == "interrupted\n"
+
+
+def test_a_search_that_took_the_interrupt_for_itself_has_said_all(monkeypatch, capfd):
+    def search(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", search)
+    assert main(["train", "--events", "x"]) == 130
+    assert capfd.readouterr().err == "starting ...\n"
+
+
+def test_what_takes_seconds_to_import_says_first_that_it_starts(monkeypatch, capfd):
+    said = []
+    commands = types.SimpleNamespace(evaluate=lambda _given: None)
+    monkeypatch.setattr(importlib, "import_module", lambda _name: said.append(capfd.readouterr().err) or commands)
+    assert main(["evaluate", "--events", "x"]) == 0
+    assert said == ["starting ...\n"]
 
 
 def test_a_cluster_that_is_not_there_is_reported_at_once(tmp_path, capfd):
