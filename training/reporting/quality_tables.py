@@ -19,8 +19,9 @@ from training.reporting.wording import (
 )
 
 HOW_TO_READ = (
-    "Small print below the ensemble: 95 % intervals, users resampled. Below the others: the ensemble's figure minus "
-    "theirs on the same points, green where the ensemble is better beyond chance, red where it is worse."
+    "Small print below the ensemble: 95 % intervals, users resampled (of the calibration error, which noise "
+    "inflates, its spread). Below the others: the ensemble's figure minus theirs on the same points, green where the "
+    "ensemble is better beyond chance, red where it is worse."
 )
 
 
