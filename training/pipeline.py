@@ -35,7 +35,7 @@ from training.profit import Economics
 from training.progress import Progress, Stage
 from training.promotion import Examination, hold_against_champion, promote_if_passed
 from training.registry import Registered, Registry
-from training.reporting import CHAMPION, ReportData, explained_by, write_html
+from training.reporting import ReportData, explained_by, write_html
 from training.reporting.table import quality_table
 from training.run_checks import run_checks
 from training.search import search
@@ -133,7 +133,8 @@ def train(
         page = write_html(state.reports / bundle.version, report)
         registry.add_report(registered, page.parent)
         stage.note(str(page))
-    progress.print(quality_table(judged.metrics, title=f"{bundle.version} on the untouched last part"))
+    title = f"{bundle.version} on the untouched last part"
+    progress.print(quality_table(judged.metrics, title=title, threshold=judged.vote.threshold))
     if options.promote:
         registered = promote_if_passed(registry, bundle, examined, progress)
     return bundle, registered
@@ -248,7 +249,6 @@ def _report(
     seconds: Mapping[str, float],
 ) -> ReportData:
     manifest = bundle.manifest
-    beside = champion is not None and CHAMPION in judged.held_out.probabilities
     return ReportData(
         version=bundle.version,
         created=manifest.created,
@@ -261,14 +261,14 @@ def _report(
         economics=economics,
         weights=manifest.weights,
         baseline_weights={name: DEFAULT_WEIGHTS[name] for name in manifest.weights},
-        params={name: member.params for name, member in contents.members.items()},
+        params={name: {**member.params, "rounds": member.rounds} for name, member in contents.members.items()},
         trials=found.trials,
         explained=explained_by(bundle, contents.X[:: max(1, len(contents.X) // EXPLAINED_ROWS)]),
         data=manifest.data,
         checks=contents.checks,
         seconds=seconds,
         gates=examined.gates,
-        champion_version=champion.version if champion is not None and beside else None,
+        champion_version=None if champion is None else champion.version,
     )
 
 
