@@ -117,7 +117,8 @@ def small_report(directory: Path, *, events: int = 9_000, trials: int = 3, champ
     margins = {name: model.margin(X) for name, model in fitted.items()}
     calibrations = {name: fit_calibration(margin[calibrate], y[calibrate]) for name, margin in margins.items()}
     p = {name: calibrations[name].probability(margin) for name, margin in margins.items()}
-    weights = learn_weights({name: of_member[calibrate] for name, of_member in p.items()}, y[calibrate])
+    said = {name: of_member[calibrate] for name, of_member in p.items()}
+    weights = learn_weights(said, y[calibrate], user[calibrate])
     vote = combine(p, weights)
     rates = base_rates(kind[: calibrate.stop], y[: calibrate.stop])
     everyone = {
