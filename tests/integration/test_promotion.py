@@ -3,7 +3,9 @@
 import io
 import json
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +24,6 @@ from common.errors import RegistryError
 from common.holdout import Holdout
 from tests.bundles import small_bundle
 from tests.logs import simulated_users
-from training.cli import main
 from training.gates import Gate, recorded
 from training.prediction import ensemble_probability
 from training.progress import Progress
@@ -222,11 +223,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARTCAST_STATE_DIR", str(directory / "state"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "PYTHONPATH"):
-            patch.setenv(name, "")
         yield directory
 
 
+def main(arguments: Sequence[str]) -> int:
+    """A command in a process of its own: Ray must not have been imported before its environment is set."""
+    return subprocess.run([sys.executable, "-m", "training", *arguments], cwd=ROOT, check=False).returncode
+
+
+ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--trials", "1", "--time-budget-s", "30", "--seed", "1")
 
 
