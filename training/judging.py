@@ -73,6 +73,10 @@ def judge_recipe(
         candidates,
         threshold=vote.threshold,
         balanced_thresholds=balanced_of(examples, earlier, vote),
+        of_candidates={
+            name: balanced_thresholds(points_of(examples, earlier.rows), p)
+            for name, p in vote.members(earlier.margins).items()
+        },
     )
     profit = judge_profit(_outcomes(chosen_on), _outcomes(held_out), economics)
     metrics = {"part": "test", "slices": slices, "base_rates": rates, "profit": profit.as_dict()}

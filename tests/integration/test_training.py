@@ -131,6 +131,7 @@ def test_the_ensemble_lies_between_the_base_rate_and_the_truth(first):
     for of_slice in first[0].manifest.metrics["slices"].values():
         loss = {name: quality["log_loss"] for name, quality in of_slice["quality"].items()}
         assert loss["truth"] < loss[ENSEMBLE] < loss["base_rate"]
+        assert set(of_slice["balanced_f1_of"]) == {ENSEMBLE, *first[0].manifest.weights}
 
 
 def test_the_parts_are_apart_by_the_label_horizon(first):
